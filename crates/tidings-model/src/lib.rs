@@ -1,0 +1,22 @@
+//! The vocabulary of tidings: ids, time, events, the catalog and the limits.
+//!
+//! Every other crate speaks these types. They are plain data: no I/O, no async, no wire or disk
+//! format (those live in `tidings-wire`, `tidings-store` and the readers of files).
+#![forbid(unsafe_code)]
+
+pub mod catalog;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod secret;
+pub mod time;
+
+pub use catalog::{
+    Batch, Catalog, DataSource, DataSourceKind, Destination, FailurePolicy, HashName, Mapping,
+    Numbers, OAuth, OAuthCredentials, Segment, Signing, Status, Trait, TraitKind, Unsynced,
+    WireSettings,
+};
+pub use event::{AuthState, DeclaredId, Event, Signals};
+pub use id::{DataSourceId, DestinationId, DeviceUuid, IdError, RegionId, SegmentId, TraitId};
+pub use secret::SecretRef;
+pub use time::{Millis, Timestamp, TimestampError, UtcDay};
