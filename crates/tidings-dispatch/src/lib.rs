@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Delivery to one destination, as a state machine: packing, order, retry, and what becomes of
+//! failures.
+//!
+//! A [`Dispatcher`] is fed with hints (a pair of destination and device has something to tell),
+//! with user objects taken from profiles, with the outcomes of attempts, and with the time. It
+//! answers with [`Action`]s. It owns no socket, no clock and no task, so it runs unchanged under a
+//! server, under a dry run and under simulation.
+//!
+//! Promises:
+//! - a device is never in two messages of one destination and namespace at a time; a touch while
+//!   it is in flight is remembered and sent after the outcome;
+//! - memory is bounded by [`Settings::waiting_max`]; what does not fit is read again from the
+//!   pending set, which is the truth ([`Action::Rescan`]);
+//! - every message is attempted at most `1 + retries` times, with the same bytes.
+#![forbid(unsafe_code)]
+
+mod breaker;
+mod dispatcher;
+mod lane;
+
+pub use breaker::Health;
+pub use dispatcher::{Action, Dispatcher, Hint, MessageId, Settings, SettledUser, Taken};

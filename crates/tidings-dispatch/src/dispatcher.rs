@@ -1,0 +1,457 @@
+//! The state machine of one destination.
+
+use crate::{
+    breaker::{Breaker, Health},
+    lane::{Lane, Touch, Turn},
+};
+use hashbrown::HashMap;
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    time::Duration,
+};
+use tidings_model::{DataSourceId, DeviceUuid, FailurePolicy, Millis};
+
+/// Messages taken in one go at most, so that one long queue is not built all at once.
+const MESSAGES_PER_TAKE_MAX: usize = 8;
+
+/// How one destination is to be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The namespaces it is told in, one message each.
+    pub namespaces: Vec<DataSourceId>,
+    /// User objects per message, at least 1.
+    pub users_max: usize,
+    /// How long a device may wait for company.
+    pub linger: Duration,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// Pause before a retry.
+    pub retry_delay: Duration,
+    /// What becomes of devices whose message was given up.
+    pub after_failure: FailurePolicy,
+    /// Messages on their way at once, those waiting for their retry included; at least 1.
+    pub in_flight_max: usize,
+    /// Devices kept in memory; the rest stay in the pending set until there is room.
+    pub waiting_max: usize,
+    /// Sends nothing while set.
+    pub paused: bool,
+}
+
+/// A pair of destination and device has something to tell in one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// The device.
+    pub uuid: DeviceUuid,
+    /// The touch: rises with every change of the device that concerns the destination.
+    pub seq: u64,
+    /// The namespace.
+    pub namespace: DataSourceId,
+    /// How many user objects the device will be.
+    pub objects: u16,
+}
+
+/// What was taken from the profile of one device. `P` is a user object, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken<P> {
+    /// The device.
+    pub uuid: DeviceUuid,
+    /// The touch whose state this is.
+    pub seq: u64,
+    /// Its user objects; empty when there was nothing left to tell.
+    pub objects: Vec<P>,
+}
+
+/// Names a message from its first attempt to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(pub u64);
+
+/// What the caller is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action<P> {
+    /// Build the user objects of these devices and answer with [`Dispatcher::taken`].
+    Take {
+        /// The namespace.
+        namespace: DataSourceId,
+        /// The devices, oldest first.
+        users: Vec<DeviceUuid>,
+    },
+    /// Make a message of these user objects, keep its bytes, attempt it and answer with
+    /// [`Dispatcher::attempted`].
+    Send {
+        /// The message.
+        message: MessageId,
+        /// The namespace.
+        namespace: DataSourceId,
+        /// Its user objects, in order.
+        objects: Vec<P>,
+    },
+    /// Attempt the message again with the bytes of the first attempt.
+    Retry {
+        /// The message.
+        message: MessageId,
+    },
+    /// A message came to its end: its bytes may go. `users` are the devices for which it was the
+    /// last one out.
+    Settle {
+        /// The message.
+        message: MessageId,
+        /// The namespace.
+        namespace: DataSourceId,
+        /// Devices whose outcome is now known.
+        users: Vec<SettledUser>,
+    },
+    /// Read the pending set again and answer with [`Dispatcher::hint`] for each row, then
+    /// [`Dispatcher::rescanned`].
+    Rescan,
+}
+
+/// The outcome for one device in one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledUser {
+    /// The device.
+    pub uuid: DeviceUuid,
+    /// The touch that was told.
+    pub seq: u64,
+    /// Per user object, whether the message it was in succeeded.
+    pub acknowledged: Vec<bool>,
+}
+
+impl SettledUser {
+    /// True when every user object was acknowledged.
+    #[must_use]
+    pub fn delivered(&self) -> bool {
+        self.acknowledged.iter().all(|&acknowledged| acknowledged)
+    }
+}
+
+#[derive(Debug)]
+struct Message {
+    lane: usize,
+    /// Devices in the message, each with the number of its user object among its own.
+    members: Vec<(DeviceUuid, usize)>,
+    attempts: u32,
+}
+
+/// Delivery to one destination.
+#[derive(Debug)]
+pub struct Dispatcher<P> {
+    settings: Settings,
+    lanes: Vec<Lane>,
+    breaker: Breaker,
+    actions: VecDeque<Action<P>>,
+    messages: HashMap<MessageId, Message, foldhash::fast::RandomState>,
+    ready: VecDeque<(MessageId, Vec<P>)>,
+    retries: BinaryHeap<Reverse<(Millis, MessageId)>>,
+    /// Messages being attempted or waiting for their retry.
+    in_flight: usize,
+    /// Messages that takes under way may become.
+    reserved: usize,
+    /// Messages that may be sent although the breaker is open.
+    probes: usize,
+    /// The pending set holds pairs that are not in memory.
+    overflowed: bool,
+    rescanning: bool,
+    next_message: u64,
+}
+
+impl<P> Dispatcher<P> {
+    /// A dispatcher that knows nothing yet: it begins by reading the pending set.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let lanes = settings.namespaces.iter().map(|&namespace| Lane::new(namespace)).collect();
+        Self {
+            settings,
+            lanes,
+            breaker: Breaker::default(),
+            actions: VecDeque::new(),
+            messages: HashMap::default(),
+            ready: VecDeque::new(),
+            retries: BinaryHeap::new(),
+            in_flight: 0,
+            reserved: 0,
+            probes: 0,
+            overflowed: true,
+            rescanning: false,
+            next_message: 0,
+        }
+    }
+
+    /// How the destination has been answering.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.breaker.health()
+    }
+
+    /// Devices waiting in memory, per namespace added up.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lanes.iter().map(Lane::waiting_len).sum()
+    }
+
+    /// Devices held in memory after their message was given up.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.lanes.iter().map(Lane::held_len).sum()
+    }
+
+    /// Messages being attempted or waiting for their retry.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// True when nothing is waiting, on its way, or left to read from the pending set.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.in_flight == 0
+            && self.reserved == 0
+            && self.ready.is_empty()
+            && !self.overflowed
+            && !self.rescanning
+            && self.waiting() == 0
+            && self.actions.is_empty()
+    }
+
+    /// A device has something to tell.
+    pub fn hint(&mut self, now: Millis, hint: &Hint) {
+        let room = self.lanes.iter().map(Lane::len).sum::<usize>() < self.settings.waiting_max;
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.namespace == hint.namespace) else {
+            return;
+        };
+        let turn = Turn { objects: hint.objects.max(1), since: now };
+        let touch = Touch { seq: hint.seq, turn };
+        if lane.touch(&hint.uuid, touch, room) {
+            return;
+        }
+        // Held devices are only waiting for better times; new ones have the right of way.
+        if self.lanes.iter_mut().any(Lane::forget_held)
+            && let Some(lane) = self.lanes.iter_mut().find(|lane| lane.namespace == hint.namespace)
+        {
+            lane.touch(&hint.uuid, touch, true);
+        }
+        self.overflowed = true;
+    }
+
+    /// Hints were lost on the way: the pending set must be read again.
+    pub fn lost_hints(&mut self) {
+        self.overflowed = true;
+    }
+
+    /// The pending set was read, and every row of it hinted, up to its end or to the limit.
+    pub fn rescanned(&mut self, complete: bool) {
+        self.rescanning = false;
+        if !complete {
+            self.overflowed = true;
+        }
+    }
+
+    /// The answer to [`Action::Take`]: the devices in the order of the action.
+    pub fn taken(&mut self, namespace: DataSourceId, users: Vec<Taken<P>>) {
+        let Some(index) = self.lane(namespace) else { return };
+        let reserved = users.len().div_ceil(self.settings.users_max.max(1));
+        self.reserved = self.reserved.saturating_sub(reserved);
+        let mut members = Vec::new();
+        let mut objects = Vec::new();
+        for user in users {
+            let Some(lane) = self.lanes.get_mut(index) else { return };
+            if !lane.taken(&user.uuid, user.seq, user.objects.len()) {
+                continue;
+            }
+            for (number, object) in user.objects.into_iter().enumerate() {
+                members.push((user.uuid.clone(), number));
+                objects.push(object);
+                if objects.len() >= self.settings.users_max {
+                    let full = std::mem::take(&mut objects);
+                    self.make_message(index, std::mem::take(&mut members), full);
+                }
+            }
+        }
+        if !objects.is_empty() {
+            self.make_message(index, members, objects);
+        }
+    }
+
+    /// The devices of a [`Action::Take`] could not be read; they wait again.
+    pub fn not_taken(&mut self, now: Millis, namespace: DataSourceId, users: &[DeviceUuid]) {
+        let Some(index) = self.lane(namespace) else { return };
+        let reserved = users.len().div_ceil(self.settings.users_max.max(1));
+        self.reserved = self.reserved.saturating_sub(reserved);
+        if let Some(lane) = self.lanes.get_mut(index) {
+            for uuid in users {
+                lane.put_back(uuid, Turn { objects: 1, since: now });
+            }
+        }
+    }
+
+    fn make_message(&mut self, lane: usize, members: Vec<(DeviceUuid, usize)>, objects: Vec<P>) {
+        let id = MessageId(self.next_message);
+        self.next_message += 1;
+        self.messages.insert(id, Message { lane, members, attempts: 0 });
+        self.ready.push_back((id, objects));
+    }
+
+    fn lane(&self, namespace: DataSourceId) -> Option<usize> {
+        self.lanes.iter().position(|lane| lane.namespace == namespace)
+    }
+
+    /// An attempt ended. `retry_delay` replaces the configured pause before a retry.
+    pub fn attempted(
+        &mut self,
+        now: Millis,
+        id: MessageId,
+        success: bool,
+        retry_delay: Option<Duration>,
+    ) {
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        message.attempts += 1;
+        if !success && message.attempts <= self.settings.retries {
+            let pause = retry_delay.unwrap_or(self.settings.retry_delay);
+            self.retries.push(Reverse((now.plus(pause), id)));
+            return;
+        }
+        self.in_flight -= 1;
+        if success {
+            if self.breaker.succeeded() {
+                self.recover();
+            }
+        } else {
+            self.breaker.gave_up(now);
+        }
+        self.end_message(now, id, success);
+    }
+
+    fn end_message(&mut self, now: Millis, id: MessageId, success: bool) {
+        let Some(message) = self.messages.remove(&id) else { return };
+        let Some(lane) = self.lanes.get_mut(message.lane) else { return };
+        let mut users = Vec::new();
+        for (uuid, object) in message.members {
+            let Some((seq, acknowledged)) = lane.object_done(&uuid, object, success) else {
+                continue;
+            };
+            let user = SettledUser { uuid, seq, acknowledged };
+            let hold = !user.delivered() && self.settings.after_failure == FailurePolicy::Hold;
+            let objects = u16::try_from(user.acknowledged.len()).unwrap_or(u16::MAX);
+            lane.land(&user.uuid, hold.then_some(Turn { objects, since: now }));
+            users.push(user);
+        }
+        let namespace = lane.namespace;
+        self.actions.push_back(Action::Settle { message: id, namespace, users });
+    }
+
+    /// The destination answers again: what was held is due.
+    fn recover(&mut self) {
+        for lane in &mut self.lanes {
+            lane.release(usize::MAX);
+        }
+    }
+
+    /// Changes the settings; the namespaces stay those of the start.
+    pub fn reconfigure(&mut self, settings: Settings) {
+        let namespaces = std::mem::take(&mut self.settings.namespaces);
+        self.settings = Settings { namespaces, ..settings };
+    }
+
+    /// The next thing to do now, if any. Call until `None`.
+    pub fn poll(&mut self, now: Millis) -> Option<Action<P>> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        if let Some(&Reverse((due, id))) = self.retries.peek()
+            && due <= now
+        {
+            self.retries.pop();
+            return Some(Action::Retry { message: id });
+        }
+        if self.in_flight < self.settings.in_flight_max
+            && let Some((message, objects)) = self.ready.pop_front()
+        {
+            self.in_flight += 1;
+            let lane = self.messages.get(&message).and_then(|m| self.lanes.get(m.lane));
+            let namespace = lane.map_or(DataSourceId::NONE, |lane| lane.namespace);
+            return Some(Action::Send { message, namespace, objects });
+        }
+        if self.settings.paused {
+            return None;
+        }
+        self.prepare_probe(now);
+        self.poll_take(now).or_else(|| self.poll_rescan())
+    }
+
+    fn prepare_probe(&mut self, now: Millis) {
+        if !self.breaker.take_probe(now) {
+            return;
+        }
+        self.probes = 1;
+        let released = self.lanes.iter_mut().any(|lane| lane.release(1) > 0);
+        if !released && self.waiting() == 0 {
+            // Whatever is held lies in the pending set only.
+            self.overflowed = true;
+        }
+    }
+
+    fn may_take(&self) -> usize {
+        if self.breaker.is_open() {
+            return self.probes.min(1);
+        }
+        let busy = self.in_flight + self.reserved + self.ready.len();
+        self.settings.in_flight_max.saturating_sub(busy).min(MESSAGES_PER_TAKE_MAX)
+    }
+
+    fn poll_take(&mut self, now: Millis) -> Option<Action<P>> {
+        let messages_max = self.may_take();
+        if messages_max == 0 {
+            return None;
+        }
+        let Settings { users_max, linger, .. } = self.settings;
+        let due = |lane: &Lane| lane.due(users_max, linger, now).filter(|&due| due <= now);
+        let (_, lane) = self
+            .lanes
+            .iter_mut()
+            .filter_map(|lane| Some((due(lane)?, lane)))
+            .min_by_key(|(due, _)| *due)?;
+        let mut users = Vec::with_capacity(users_max);
+        for _ in 0..messages_max {
+            if lane.due(users_max, linger, now).is_none_or(|due| due > now) {
+                break;
+            }
+            lane.take(users_max, &mut users);
+        }
+        if users.is_empty() {
+            return None;
+        }
+        self.probes = 0;
+        self.reserved += users.len().div_ceil(users_max.max(1));
+        Some(Action::Take { namespace: lane.namespace, users })
+    }
+
+    fn poll_rescan(&mut self) -> Option<Action<P>> {
+        let room = self.lanes.iter().map(Lane::len).sum::<usize>() * 2 <= self.settings.waiting_max;
+        if !self.overflowed || self.rescanning || !room {
+            return None;
+        }
+        if self.breaker.is_open() && self.probes == 0 {
+            return None;
+        }
+        self.overflowed = false;
+        self.rescanning = true;
+        Some(Action::Rescan)
+    }
+
+    /// The next moment at which [`Dispatcher::poll`] can have something to do without further
+    /// input; `None` when only input can change that.
+    #[must_use]
+    pub fn next_wakeup(&self, now: Millis) -> Option<Millis> {
+        let retry = self.retries.peek().map(|Reverse((due, _))| *due);
+        if self.settings.paused {
+            return retry;
+        }
+        let lanes = (self.may_take() > 0)
+            .then(|| {
+                let Settings { users_max, linger, .. } = self.settings;
+                self.lanes.iter().filter_map(|lane| lane.due(users_max, linger, now)).min()
+            })
+            .flatten();
+        [retry, lanes, self.breaker.next_probe()].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,230 @@
+//! The devices of one namespace that wait for one destination, in order of age.
+
+use hashbrown::HashMap;
+use std::{collections::VecDeque, time::Duration};
+use tidings_model::{DataSourceId, DeviceUuid, Millis};
+
+/// Where one device stands in one lane.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// In the queue.
+    Waiting(Turn),
+    /// Its user objects have been asked for.
+    Taking { touched: Option<Touch> },
+    /// Its user objects are in messages.
+    InFlight { seq: u64, acknowledged: Vec<bool>, outstanding: usize, touched: Option<Touch> },
+    /// Its message was given up; it waits for a trigger, a probe or recovery.
+    Held(Turn),
+}
+
+/// A turn in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) objects: u16,
+    pub(crate) since: Millis,
+}
+
+/// A touch of a device that is being told something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Touch {
+    pub(crate) seq: u64,
+    pub(crate) turn: Turn,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) namespace: DataSourceId,
+    places: HashMap<DeviceUuid, Place, foldhash::fast::RandomState>,
+    /// Oldest first. Each entry's place is `Waiting`.
+    waiting: VecDeque<DeviceUuid>,
+    waiting_objects: usize,
+    /// Oldest first. Entries whose place is not `Held` any more are skipped.
+    held: VecDeque<DeviceUuid>,
+    held_count: usize,
+}
+
+impl Lane {
+    pub(crate) fn new(namespace: DataSourceId) -> Self {
+        Self {
+            namespace,
+            places: HashMap::default(),
+            waiting: VecDeque::new(),
+            waiting_objects: 0,
+            held: VecDeque::new(),
+            held_count: 0,
+        }
+    }
+
+    /// Devices whose state is kept in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn held_len(&self) -> usize {
+        self.held_count
+    }
+
+    /// A device was touched. False when it is new and there is no room for it.
+    pub(crate) fn touch(&mut self, uuid: &DeviceUuid, touch: Touch, room: bool) -> bool {
+        match self.places.get_mut(uuid) {
+            Some(Place::Waiting(turn)) => {
+                self.waiting_objects += usize::from(touch.turn.objects);
+                self.waiting_objects -= usize::from(turn.objects);
+                turn.objects = touch.turn.objects;
+            }
+            Some(Place::Taking { touched } | Place::InFlight { touched, .. }) => {
+                let since = touched.map_or(touch.turn.since, |earlier| earlier.turn.since);
+                *touched = Some(Touch { turn: Turn { since, ..touch.turn }, ..touch });
+            }
+            Some(Place::Held(_)) => {
+                self.held_count -= 1;
+                self.wait(uuid.clone(), touch.turn);
+            }
+            None if room => self.wait(uuid.clone(), touch.turn),
+            None => return false,
+        }
+        true
+    }
+
+    fn wait(&mut self, uuid: DeviceUuid, turn: Turn) {
+        self.waiting_objects += usize::from(turn.objects);
+        self.waiting.push_back(uuid.clone());
+        self.places.insert(uuid, Place::Waiting(turn));
+    }
+
+    /// When the lane's next message is due without further company; `None` when nobody waits.
+    pub(crate) fn due(&self, objects_max: usize, linger: Duration, now: Millis) -> Option<Millis> {
+        if self.waiting_objects >= objects_max {
+            return Some(now);
+        }
+        let Some(Place::Waiting(turn)) = self.places.get(self.waiting.front()?) else { return None };
+        Some(turn.since.plus(linger))
+    }
+
+    /// Moves the devices of one message, oldest first, out of the queue: as many as fit into
+    /// `objects_max`, at least one.
+    pub(crate) fn take(&mut self, objects_max: usize, users: &mut Vec<DeviceUuid>) {
+        let mut objects = 0;
+        while let Some(uuid) = self.waiting.front() {
+            let Some(place @ Place::Waiting(_)) = self.places.get_mut(uuid) else {
+                self.waiting.pop_front();
+                continue;
+            };
+            let Place::Waiting(turn) = *place else { return };
+            let more = usize::from(turn.objects);
+            if objects > 0 && objects + more > objects_max {
+                return;
+            }
+            objects += more;
+            self.waiting_objects -= more;
+            *place = Place::Taking { touched: None };
+            users.extend(self.waiting.pop_front());
+            if objects >= objects_max {
+                return;
+            }
+        }
+    }
+
+    /// The device's user objects were built from the state of touch `seq`.
+    pub(crate) fn taken(&mut self, uuid: &DeviceUuid, seq: u64, objects: usize) -> bool {
+        let Some(Place::Taking { touched }) = self.places.get(uuid) else { return false };
+        let touched = touched.filter(|touch| touch.seq > seq);
+        if objects == 0 {
+            self.end(uuid, touched);
+            return false;
+        }
+        let acknowledged = vec![false; objects];
+        let place = Place::InFlight { seq, acknowledged, outstanding: objects, touched };
+        self.places.insert(uuid.clone(), place);
+        true
+    }
+
+    /// The device could not be taken now: back to the end of the queue.
+    pub(crate) fn put_back(&mut self, uuid: &DeviceUuid, turn: Turn) {
+        if let Some(Place::Taking { .. }) = self.places.get(uuid) {
+            self.wait(uuid.clone(), turn);
+        }
+    }
+
+    /// One object of the device came to its end. The list of acknowledgements when it was the last.
+    pub(crate) fn object_done(
+        &mut self,
+        uuid: &DeviceUuid,
+        object: usize,
+        success: bool,
+    ) -> Option<(u64, Vec<bool>)> {
+        let Some(Place::InFlight { seq, acknowledged, outstanding, .. }) =
+            self.places.get_mut(uuid)
+        else {
+            return None;
+        };
+        if let Some(flag) = acknowledged.get_mut(object) {
+            *flag = success;
+        }
+        *outstanding = outstanding.saturating_sub(1);
+        (*outstanding == 0).then(|| (*seq, std::mem::take(acknowledged)))
+    }
+
+    /// The device's flight is over. With a touch since, it waits again; otherwise it is forgotten,
+    /// or held in its old turn.
+    pub(crate) fn land(&mut self, uuid: &DeviceUuid, hold: Option<Turn>) {
+        let Some(Place::InFlight { touched, .. }) = self.places.get(uuid) else { return };
+        let touched = *touched;
+        match hold {
+            Some(turn) if touched.is_none() => {
+                self.places.insert(uuid.clone(), Place::Held(turn));
+                self.held.push_back(uuid.clone());
+                self.held_count += 1;
+                self.compact_held();
+            }
+            _ => self.end(uuid, touched),
+        }
+    }
+
+    fn end(&mut self, uuid: &DeviceUuid, touched: Option<Touch>) {
+        match touched {
+            Some(touch) => self.wait(uuid.clone(), touch.turn),
+            None => {
+                self.places.remove(uuid);
+            }
+        }
+    }
+
+    /// Moves up to `count` held devices back into the queue.
+    pub(crate) fn release(&mut self, count: usize) -> usize {
+        let mut released = 0;
+        while released < count {
+            let Some(uuid) = self.held.pop_front() else { break };
+            if let Some(&Place::Held(turn)) = self.places.get(&uuid) {
+                self.held_count -= 1;
+                self.wait(uuid, turn);
+                released += 1;
+            }
+        }
+        released
+    }
+
+    /// Forgets a held device, to make room; the pending set still has it.
+    pub(crate) fn forget_held(&mut self) -> bool {
+        while let Some(uuid) = self.held.pop_front() {
+            if let Some(Place::Held(_)) = self.places.get(&uuid) {
+                self.places.remove(&uuid);
+                self.held_count -= 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Entries that were touched since they were held are dropped once they outnumber the others.
+    fn compact_held(&mut self) {
+        if self.held.len() > 2 * self.held_count + 16 {
+            let places = &self.places;
+            self.held.retain(|uuid| matches!(places.get(uuid), Some(Place::Held(_))));
+        }
+    }
+}
