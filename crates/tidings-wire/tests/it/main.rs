@@ -1,0 +1,9 @@
+//! Tests of the public API against the published samples, against each other and against garbage.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers outside of test functions may unwrap as well"
+)]
+
+mod published;
+mod signatures;
+mod vectors;
