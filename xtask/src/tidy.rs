@@ -2,6 +2,7 @@
 //! faults; this file gathers the data, prints the faults and the report of sizes.
 
 mod layers;
+mod purity;
 mod records;
 mod sizes;
 mod text;
@@ -22,14 +23,19 @@ pub(crate) fn run() -> Result<()> {
     let packages = packages(&root)?;
 
     let mut faults = layers::check(&packages);
+    faults.extend(purity::check(&files));
     faults.extend(text::check(&files));
     faults.extend(records::check(&files));
 
+    println!("{}", sizes::report(&files));
     for fault in &faults {
         println!("{fault}");
     }
-    println!("{}", sizes::report(&files));
-    ensure!(faults.is_empty(), "tidy found {} faults", faults.len());
+    ensure!(
+        faults.is_empty(),
+        "tidy found faults, {} in all",
+        faults.len()
+    );
     println!(
         "tidy: {} crates and {} files are in order",
         packages.len(),

@@ -5,7 +5,7 @@
 //! only normal and build dependencies count, optional ones included.
 //!
 //! Cores are pure: no clock, no file, no socket, no runtime. Here they are kept from crates that
-//! bring these; what the standard library offers is kept from them by their `clippy.toml`.
+//! bring these; what the standard library offers is the matter of `purity`.
 
 use super::Fault;
 use cargo_metadata::DependencyKind;
@@ -186,6 +186,14 @@ fn judge(user: &Layer, used: &str) -> Result<(), String> {
         (Place::Row(from), Place::Row(to)) if to < from => Ok(()),
         (Place::Row(from), Place::Row(to)) => Err(format!("row {from} may not use row {to}")),
     }
+}
+
+/// Names of the crates that are pure.
+pub(super) fn cores() -> impl Iterator<Item = &'static str> {
+    LAYERS
+        .iter()
+        .filter(|layer| layer.pure)
+        .map(|layer| layer.name)
 }
 
 fn layer(name: &str) -> Option<&'static Layer> {

@@ -6,12 +6,12 @@ use std::cmp::Reverse;
 /// How many files are listed.
 const LISTED: usize = 5;
 
-/// The largest files by production lines, which are those above the first `#[cfg(test)]`.
+/// The largest files by production lines.
 pub(super) fn report(files: &[SourceFile]) -> String {
     let mut sizes: Vec<(usize, &str)> = files
         .iter()
-        .filter(|file| file.is_rust() && !is_test(&file.path))
-        .map(|file| (production_lines(&file.text), file.path.as_str()))
+        .filter(|file| file.is_rust() && !file.is_test())
+        .map(|file| (file.production_lines().count(), file.path.as_str()))
         .collect();
     sizes.sort_by_key(|&(lines, path)| (Reverse(lines), path));
     let total: usize = sizes.iter().map(|(lines, _)| lines).sum();
@@ -23,16 +23,6 @@ pub(super) fn report(files: &[SourceFile]) -> String {
         out.push_str(&format!("\n{lines:>7} {path}"));
     }
     out
-}
-
-fn is_test(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/")
-}
-
-fn production_lines(text: &str) -> usize {
-    text.lines()
-        .take_while(|line| line.trim() != "#[cfg(test)]")
-        .count()
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ fn line_faults(line: &str, is_rust: bool, pages: &HashSet<&str>) -> Vec<String> 
 }
 
 /// Words of letters, digits and underscores, each with the text that follows it.
-fn words(line: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn words(line: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = line;
     std::iter::from_fn(move || {
         let start = rest.trim_start_matches(|c: char| !is_word(c));

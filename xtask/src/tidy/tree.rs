@@ -29,6 +29,18 @@ impl SourceFile {
     pub(super) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
+
+    /// True for a file that holds tests and nothing else.
+    pub(super) fn is_test(&self) -> bool {
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+    }
+
+    /// The lines of a Rust file above its tests, which stand last.
+    pub(super) fn production_lines(&self) -> impl Iterator<Item = &str> {
+        self.text
+            .lines()
+            .take_while(|line| line.trim() != "#[cfg(test)]")
+    }
 }
 
 /// Reads all checked files under `root`, ordered by path.
