@@ -2,11 +2,26 @@
 //!
 //! Everything here is pure. A profile, an event, the compiled catalog and the time go in; the
 //! changed profile and what to persist beside it come out. No clock, no I/O, no async.
+//!
+//! - [`CompiledCatalog`]: rules as programs, and the indexes that keep an event from looking at what
+//!   it cannot change;
+//! - [`Engine::apply`]: one event of one device;
+//! - [`Engine::take`]: what one destination is told about one device in one namespace, now;
+//! - [`Engine::settle`]: what the outcome of that message means for the profile.
 #![forbid(unsafe_code)]
 
+mod apply;
+mod compiled;
+mod evaluate;
 pub mod profile;
+mod realise;
+mod send;
+mod tell;
 
+pub use apply::{Applied, Effects, Engine, Moment, Part, Touched, check_references};
+pub use compiled::{CompileError, CompiledCatalog, CompiledDestination, GLOBAL_DATA_SOURCES};
 pub use profile::{
     DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId, SegmentState,
     TraitState,
 };
+pub use tell::{Flight, FlightObject, SegmentEntry, Settled, UserObject};

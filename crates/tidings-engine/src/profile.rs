@@ -107,6 +107,8 @@ pub struct DestinationState {
     pub told_ids: Vec<IdKey>,
     /// Zeros that the partner has not acknowledged, ascending by segment and id.
     pub owed: Vec<OwedZero>,
+    /// The last message about the device was given up, and the pair is listed as undelivered.
+    pub undelivered: bool,
     /// Set while the pair is in the pending set.
     pub pending: Option<Pending>,
 }

@@ -1,0 +1,390 @@
+//! One event of one device: what it changes, and who must be told.
+
+use crate::{CompiledCatalog, Profile, evaluate::Evaluation, profile::IdKey, realise, send};
+use tidings_model::{
+    DataSourceId, DeclaredId, DestinationId, Event, RegionId, SegmentId, Timestamp, limits,
+};
+use tidings_rules::Scratch;
+
+/// When something is applied, and as part of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The clock.
+    pub now: Timestamp,
+    /// Sequence number of the commit that will hold the change.
+    pub seq: u64,
+    /// Which run of the process this is; rises with every start.
+    pub epoch: u32,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It changed the profile, which must be stored.
+    Changed,
+    /// Its event id was seen for this device within the last 24 hours; nothing changed.
+    Duplicate,
+    /// The device has opted out; nothing is collected.
+    OptedOut,
+}
+
+/// A destination to be told about the device that was just changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// The destination.
+    pub destination: DestinationId,
+    /// What waits per namespace: a range of [`Effects::parts`].
+    pub parts: std::ops::Range<usize>,
+    /// When the pair was first touched since the partner was last told.
+    pub since: Timestamp,
+    /// The pair was not in the pending set before.
+    pub newly: bool,
+}
+
+/// User objects waiting for one destination in one namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The namespace.
+    pub namespace: DataSourceId,
+    /// How many user objects the device will be in a message.
+    pub objects: u16,
+}
+
+/// What an event entails beside the changed profile. The buffers are reused between events.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Segments entered, ascending.
+    pub entered: Vec<SegmentId>,
+    /// Segments left, ascending.
+    pub left: Vec<SegmentId>,
+    /// Destinations to be told, ascending.
+    pub touched: Vec<Touched>,
+    /// The parts that `touched` refers to.
+    pub parts: Vec<Part>,
+}
+
+/// The engine: it has no state of its own but buffers.
+#[derive(Debug, Default)]
+pub struct Engine {
+    scratch: Scratch,
+    evaluation: Evaluation,
+    /// Namespaces in which the event linked an id that the device did not have.
+    new_namespaces: Vec<DataSourceId>,
+    pub(crate) destinations: Vec<u32>,
+    pub(crate) effects: Effects,
+}
+
+/// Checks that the traits and data sources an event names exist.
+///
+/// # Errors
+/// A stable code and a message that names the field.
+pub fn check_references(
+    catalog: &CompiledCatalog,
+    event: &Event,
+) -> Result<(), (&'static str, String)> {
+    for (field, traits) in [
+        ("traits", &event.traits),
+        ("remove_traits", &event.remove_traits),
+    ] {
+        for (index, &id) in traits.iter().enumerate() {
+            if !catalog.has_trait(id) {
+                return Err((
+                    "unknown_trait",
+                    format!("{field}[{index}]: there is no trait {id}"),
+                ));
+            }
+        }
+    }
+    for (index, declared) in event.ids.iter().enumerate() {
+        let id = declared.data_source;
+        if !catalog.has_data_source(id) {
+            let message = format!("ids[{index}].data_source: there is no data source {id}");
+            return Err(("unknown_data_source", message));
+        }
+    }
+    Ok(())
+}
+
+impl Engine {
+    /// An engine with empty buffers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies one event to its device's profile.
+    ///
+    /// `in_flight` answers whether a message with a Status 1 of the segment is on its way to the
+    /// destination for this device: a segment that was left before any 1 was sent is not reported.
+    ///
+    /// The event's references must have been checked with [`check_references`]; unknown traits are
+    /// ignored. Everything the event entails is in the returned effects until the next call.
+    pub fn apply(
+        &mut self,
+        moment: Moment,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        event: &Event,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+    ) -> (Applied, &Effects) {
+        let Moment { now, .. } = moment;
+        self.clear();
+        if profile.opted_out {
+            return (Applied::OptedOut, &self.effects);
+        }
+        if let Some(id) = &event.event_id
+            && !remember_event_id(profile, id, now)
+        {
+            return (Applied::Duplicate, &self.effects);
+        }
+        let time = event.time.unwrap_or(now).min(now);
+        send::assume_told_by_earlier_run(moment, catalog, profile);
+        if let Some(region) = event.region {
+            see_region(&mut profile.regions, region);
+        }
+        profile.last_seen = profile.last_seen.max(time);
+        self.link_ids(profile, &event.ids, time);
+        self.expire_on_a_new_day(catalog, profile, now);
+        self.change_traits(catalog, profile, event, time, now);
+        self.evaluation.evaluate(catalog, profile, now);
+        self.send(moment, catalog, profile, in_flight);
+        (Applied::Changed, &self.effects)
+    }
+
+    fn clear(&mut self) {
+        self.evaluation.begin();
+        self.new_namespaces.clear();
+        self.destinations.clear();
+        self.effects.entered.clear();
+        self.effects.left.clear();
+        self.effects.touched.clear();
+        self.effects.parts.clear();
+    }
+
+    /// A trait whose time ran out before this event starts again at count 1, so it goes first.
+    fn expire_on_a_new_day(
+        &mut self,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        now: Timestamp,
+    ) {
+        if profile.evaluated.day() != now.day() {
+            let changed = &mut self.evaluation.changed;
+            realise::expire(&mut profile.traits, catalog, now, |id| changed.push(id));
+        }
+    }
+
+    fn change_traits(
+        &mut self,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        event: &Event,
+        time: Timestamp,
+        now: Timestamp,
+    ) {
+        for &id in &event.remove_traits {
+            if let Ok(at) = profile.traits.binary_search_by_key(&id, |state| state.id) {
+                profile.traits.remove(at);
+                self.evaluation.changed.push(id);
+            }
+        }
+        // One event realises a trait at most once, whether by id, by rule or by both.
+        let changed = &mut self.evaluation.changed;
+        let first = changed.len();
+        changed.extend(&event.traits);
+        catalog
+            .rules()
+            .for_each_match(&event.signals, &mut self.scratch, |rule| {
+                changed.extend(catalog.rule_trait(rule));
+            });
+        if let Some(realised) = changed.get_mut(first..) {
+            realised.sort_unstable();
+        }
+        let mut last = None;
+        for &id in changed.get(first..).unwrap_or_default() {
+            if last != Some(id) {
+                realise::realise(&mut profile.traits, catalog, id, time, now);
+            }
+            last = Some(id);
+        }
+        while profile.traits.len() > limits::PROFILE_TRAITS_MAX {
+            let oldest = profile
+                .traits
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, state)| state.last);
+            let Some((at, _)) = oldest else { break };
+            changed.push(profile.traits.remove(at).id);
+        }
+    }
+
+    /// Links the event's ids to the device, remembering namespaces that gained an id.
+    fn link_ids(&mut self, profile: &mut Profile, ids: &[DeclaredId], time: Timestamp) {
+        for declared in ids {
+            let known = profile
+                .ids
+                .iter_mut()
+                .find(|other| other.data_source == declared.data_source && other.id == declared.id);
+            match known {
+                Some(known) => {
+                    if !known.linked {
+                        self.new_namespaces.push(declared.data_source);
+                    }
+                    known.linked = true;
+                    known.state = declared.state;
+                    known.linked_at = known.linked_at.max(time);
+                }
+                None => {
+                    profile.add_id(
+                        declared.data_source,
+                        &declared.id,
+                        declared.state,
+                        time,
+                        true,
+                    );
+                    self.new_namespaces.push(declared.data_source);
+                }
+            }
+            profile.unlink_overflow(declared.data_source);
+        }
+    }
+
+    pub(crate) fn entered(&self) -> &[SegmentId] {
+        &self.evaluation.entered
+    }
+
+    pub(crate) fn left(&self) -> &[SegmentId] {
+        &self.evaluation.left
+    }
+
+    pub(crate) fn new_namespaces(&self) -> &[DataSourceId] {
+        &self.new_namespaces
+    }
+
+    /// Publishes what changed to the effects.
+    pub(crate) fn report_changes(&mut self) {
+        self.effects
+            .entered
+            .extend_from_slice(&self.evaluation.entered);
+        self.effects.left.extend_from_slice(&self.evaluation.left);
+    }
+}
+
+impl Profile {
+    /// The entry of this id, linked or not.
+    pub(crate) fn id_key(&self, data_source: DataSourceId, id: &str) -> Option<IdKey> {
+        let mut ids = self.ids.iter();
+        ids.find(|other| other.data_source == data_source && &*other.id == id)
+            .map(|id| id.key)
+    }
+
+    /// The smallest key not in use; ids stay ascending by key.
+    pub(crate) fn add_id(
+        &mut self,
+        data_source: DataSourceId,
+        id: &str,
+        state: tidings_model::AuthState,
+        time: Timestamp,
+        linked: bool,
+    ) -> IdKey {
+        let place = self
+            .ids
+            .iter()
+            .zip(0u16..)
+            .position(|(other, key)| other.key.0 != key);
+        let place = place.unwrap_or(self.ids.len());
+        let key = IdKey(u16::try_from(place).unwrap_or(u16::MAX));
+        let entry = crate::ProfileId {
+            key,
+            data_source,
+            id: id.into(),
+            linked,
+            state,
+            linked_at: time,
+        };
+        self.ids.insert(place, entry);
+        key
+    }
+
+    /// Unlinks the oldest link of a namespace beyond the limit. An entry stays while a destination
+    /// refers to it.
+    fn unlink_overflow(&mut self, data_source: DataSourceId) {
+        let linked = |other: &&crate::ProfileId| other.linked && other.data_source == data_source;
+        while self.ids.iter().filter(linked).count() > limits::LINKS_PER_DATA_SOURCE_MAX {
+            let oldest = self
+                .ids
+                .iter()
+                .filter(linked)
+                .min_by_key(|other| other.linked_at);
+            let Some(key) = oldest.map(|other| other.key) else {
+                return;
+            };
+            self.unlink(key);
+        }
+    }
+
+    /// Ends a link; the entry stays while a destination refers to it.
+    pub(crate) fn unlink(&mut self, key: IdKey) {
+        let referred = self.destinations.iter().any(|state| {
+            state.pending.is_some()
+                || state.told_ids.contains(&key)
+                || state.owed.iter().any(|zero| zero.id == key)
+        });
+        if let Ok(at) = self.ids.binary_search_by_key(&key, |id| id.key) {
+            if referred {
+                if let Some(id) = self.ids.get_mut(at) {
+                    id.linked = false;
+                }
+            } else {
+                self.ids.remove(at);
+            }
+        }
+    }
+}
+
+/// Remembers an event id; false when it was already seen within the window.
+fn remember_event_id(profile: &mut Profile, id: &str, now: Timestamp) -> bool {
+    let ids = &mut profile.event_ids;
+    let expired = ids
+        .iter()
+        .take_while(|(_, at)| now.seconds_since(*at) >= limits::EVENT_ID_WINDOW_SECONDS)
+        .count();
+    ids.drain(..expired);
+    let hash = xxhash_rust::xxh3::xxh3_64(id.as_bytes());
+    if ids.iter().any(|(other, _)| *other == hash) {
+        return false;
+    }
+    if ids.len() >= limits::PROFILE_EVENT_IDS_MAX {
+        ids.remove(0);
+    }
+    ids.push((hash, now));
+    true
+}
+
+/// Puts the region in front.
+fn see_region(regions: &mut Vec<RegionId>, region: RegionId) {
+    if regions.first() == Some(&region) {
+        return;
+    }
+    regions.retain(|other| *other != region);
+    regions.insert(0, region);
+    regions.truncate(limits::PROFILE_REGIONS_MAX);
+}
+
+/// Removes `id` from an ascending list; true if it was there.
+pub(crate) fn remove_sorted<T: Ord>(list: &mut Vec<T>, id: &T) -> bool {
+    match list.binary_search(id) {
+        Ok(at) => {
+            list.remove(at);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// Inserts `id` into an ascending list of distinct elements.
+pub(crate) fn insert_sorted<T: Ord>(list: &mut Vec<T>, id: T) {
+    if let Err(at) = list.binary_search(&id) {
+        list.insert(at, id);
+    }
+}

@@ -1,0 +1,113 @@
+//! Which segments a profile is in: only the rules that can have changed are evaluated.
+//!
+//! Every rule is false for a profile without traits (a restriction of the rule language), so a rule
+//! can be true only if it reads a trait the profile has. Answers that time changes (time-to-live,
+//! recency) change at midnight UTC, so within one day only rules that read a changed trait matter.
+
+use crate::{
+    CompiledCatalog, Profile,
+    profile::SegmentState,
+    realise::{self, LiveTraits},
+};
+use tidings_model::{SegmentId, Status, Timestamp, TraitId};
+
+/// Buffers of an evaluation, kept between events so that a steady state allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluation {
+    /// Traits realised, removed or expired since the last evaluation.
+    pub(crate) changed: Vec<TraitId>,
+    candidates: Vec<u32>,
+    /// Segments entered, ascending.
+    pub(crate) entered: Vec<SegmentId>,
+    /// Segments left, ascending.
+    pub(crate) left: Vec<SegmentId>,
+}
+
+impl Evaluation {
+    /// Forgets the last event.
+    pub(crate) fn begin(&mut self) {
+        self.changed.clear();
+        self.candidates.clear();
+        self.entered.clear();
+        self.left.clear();
+    }
+
+    /// Brings `profile.segments` up to `now`; `self.changed` names the traits that changed.
+    /// Afterwards `self.entered` and `self.left` hold the difference.
+    pub(crate) fn evaluate(
+        &mut self,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        now: Timestamp,
+    ) {
+        let everything =
+            profile.evaluated.day() != now.day() || profile.generation != catalog.generation();
+        if everything {
+            // Readers are looked up before expiry takes the traits away.
+            for state in &profile.traits {
+                self.candidates.extend(catalog.readers(state.id));
+            }
+            let changed = &mut self.changed;
+            realise::expire(&mut profile.traits, catalog, now, |id| changed.push(id));
+            forget_deleted_segments(catalog, profile);
+            let members = profile.segments.iter();
+            self.candidates
+                .extend(members.filter_map(|state| catalog.segment_index(state.id)));
+        }
+        for &id in &self.changed {
+            self.candidates.extend(catalog.readers(id));
+        }
+        self.candidates.sort_unstable();
+        self.candidates.dedup();
+        for &index in &self.candidates {
+            let Some(segment) = catalog.segment(index) else {
+                continue;
+            };
+            if segment.status == Status::Paused {
+                // A paused segment keeps its members and takes no new ones.
+                continue;
+            }
+            let is = segment
+                .program
+                .evaluate(now.day(), &LiveTraits(&profile.traits));
+            let place = profile
+                .segments
+                .binary_search_by_key(&segment.id, |state| state.id);
+            match (place, is) {
+                (Err(at), true) => {
+                    profile.segments.insert(
+                        at,
+                        SegmentState {
+                            id: segment.id,
+                            since: now,
+                        },
+                    );
+                    self.entered.push(segment.id);
+                }
+                (Ok(at), false) => {
+                    profile.segments.remove(at);
+                    self.left.push(segment.id);
+                }
+                (Ok(_), true) | (Err(_), false) => {}
+            }
+        }
+        profile.evaluated = now;
+        profile.generation = catalog.generation();
+    }
+}
+
+/// Members of a deleted segment leave it without a word to partners.
+fn forget_deleted_segments(catalog: &CompiledCatalog, profile: &mut Profile) {
+    if profile.generation == catalog.generation() {
+        return;
+    }
+    let exists = |id: SegmentId| catalog.segment_index(id).is_some();
+    profile.segments.retain(|state| exists(state.id));
+    for destination in &mut profile.destinations {
+        destination.told.retain(|&id| exists(id));
+        destination.owed.retain(|zero| exists(zero.segment));
+    }
+    profile
+        .destinations
+        .retain(|state| catalog.destination(state.id).is_some());
+}

@@ -1,0 +1,149 @@
+//! Realisations: how events add traits to a profile, how time removes them, and how rules count them.
+//!
+//! Time-to-live: a trait of `n` days is live while now < midnight after the `n`-th day following the
+//! UTC date of its last realisation; 0 is for ever. Expiry removes the trait with its whole history.
+
+use crate::{
+    CompiledCatalog,
+    profile::{DayCount, TraitState},
+};
+use tidings_model::{Timestamp, TraitId, TraitKind, UtcDay};
+use tidings_rules::Realizations;
+
+/// The instant from which a trait is no longer live; `None` for a time-to-live of 0.
+pub(crate) fn expiry(last: Timestamp, ttl_days: u32) -> Option<Timestamp> {
+    if ttl_days == 0 {
+        return None;
+    }
+    let days = i32::try_from(ttl_days)
+        .unwrap_or(i32::MAX)
+        .saturating_add(1);
+    Some(last.day().plus_days(days).start())
+}
+
+/// Adds one realisation at `time`. Returns false when it has no effect because a realisation that
+/// old is not live any more at `now`.
+pub(crate) fn realise(
+    traits: &mut Vec<TraitState>,
+    catalog: &CompiledCatalog,
+    id: TraitId,
+    time: Timestamp,
+    now: Timestamp,
+) -> bool {
+    let Some(compiled) = catalog.trait_(id) else {
+        return false;
+    };
+    let place = traits.binary_search_by_key(&id, |state| state.id);
+    let position = match place {
+        Ok(position) => position,
+        Err(position) => {
+            if expiry(time, compiled.ttl_days).is_some_and(|end| end <= now) {
+                return false;
+            }
+            let state = TraitState {
+                id,
+                last: time,
+                older: 0,
+                days: Vec::new(),
+            };
+            traits.insert(position, state);
+            position
+        }
+    };
+    let Some(state) = traits.get_mut(position) else {
+        return false;
+    };
+    state.last = state.last.max(time);
+    if compiled.kind == TraitKind::Onboarded {
+        state.older = 1;
+        state.days.clear();
+        return true;
+    }
+    let Some(window_days) = compiled.window_days else {
+        state.older = state
+            .older
+            .saturating_add(1 + drain_days(&mut state.days, UtcDay(i32::MAX)));
+        return true;
+    };
+    // A rule with a window of n days tells days of age 0 to n apart; older ones only add up.
+    let window = i32::try_from(window_days).unwrap_or(i32::MAX);
+    let first_kept = UtcDay(now.day().0.saturating_sub(window));
+    let merged = drain_days(&mut state.days, first_kept);
+    state.older = state.older.saturating_add(merged);
+    let day = time.day();
+    if day < first_kept {
+        state.older = state.older.saturating_add(1);
+        return true;
+    }
+    match state.days.binary_search_by_key(&day, |count| count.day) {
+        Ok(at) => {
+            if let Some(count) = state.days.get_mut(at) {
+                count.count = count.count.saturating_add(1);
+            }
+        }
+        Err(at) => state.days.insert(at, DayCount { day, count: 1 }),
+    }
+    true
+}
+
+/// Removes the days before `first_kept` and returns the sum of their counts.
+fn drain_days(days: &mut Vec<DayCount>, first_kept: UtcDay) -> u32 {
+    let old = days.partition_point(|count| count.day < first_kept);
+    days.drain(..old)
+        .fold(0, |sum: u32, count| sum.saturating_add(count.count))
+}
+
+/// Removes every trait that is not live at `now`, naming each to `removed`.
+pub(crate) fn expire(
+    traits: &mut Vec<TraitState>,
+    catalog: &CompiledCatalog,
+    now: Timestamp,
+    mut removed: impl FnMut(TraitId),
+) {
+    traits.retain(|state| {
+        let live = catalog.trait_(state.id).is_some_and(|compiled| {
+            expiry(state.last, compiled.ttl_days).is_none_or(|end| now < end)
+        });
+        if !live {
+            removed(state.id);
+        }
+        live
+    });
+}
+
+/// A profile's live traits, as rules see them. [`expire`] must have run for the same day.
+pub(crate) struct LiveTraits<'a>(pub(crate) &'a [TraitState]);
+
+impl LiveTraits<'_> {
+    fn state(&self, id: TraitId) -> Option<&TraitState> {
+        let position = self.0.binary_search_by_key(&id, |state| state.id).ok()?;
+        self.0.get(position)
+    }
+}
+
+impl Realizations for LiveTraits<'_> {
+    fn total(&self, trait_id: TraitId) -> u64 {
+        self.state(trait_id).map_or(0, |state| {
+            u64::from(state.older)
+                + state
+                    .days
+                    .iter()
+                    .map(|day| u64::from(day.count))
+                    .sum::<u64>()
+        })
+    }
+
+    fn on_or_after(&self, trait_id: TraitId, day: UtcDay) -> u64 {
+        self.state(trait_id).map_or(0, |state| {
+            let days = state.days.iter().rev().take_while(|count| count.day >= day);
+            days.map(|count| u64::from(count.count)).sum()
+        })
+    }
+
+    fn on_or_before(&self, trait_id: TraitId, day: UtcDay) -> u64 {
+        self.state(trait_id).map_or(0, |state| {
+            let days = state.days.iter().take_while(|count| count.day <= day);
+            u64::from(state.older) + days.map(|count| u64::from(count.count)).sum::<u64>()
+        })
+    }
+}
