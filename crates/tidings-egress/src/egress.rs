@@ -1,0 +1,154 @@
+//! What all outgoing connections share: TLS settings, resolver, address policy, product name.
+//!
+//! This is the only place of the system that opens TCP connections to other machines. The order is
+//! fixed: resolve, judge every address, dial a judged one, compare the peer, TLS with the original
+//! name, HTTP. No proxy is taken from the environment.
+
+use crate::{
+    attempt::{Phase, Trace},
+    dial::dial,
+    failure::{Failure, FailureClass},
+    link::Link,
+    policy::AddressPolicy,
+    resolve::{HostsFile, NameServers, Resolver},
+    target::{Target, TargetHost},
+    tls::{self, RootsError},
+};
+use http::HeaderValue;
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// Settings of everything that goes out.
+#[derive(Clone, Debug)]
+pub struct EgressSettings {
+    /// Trust roots in PEM, in addition to the system's. Default none.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Which addresses may be dialled. Default: public ones only.
+    pub policy: AddressPolicy,
+    /// Value of `User-Agent`, visible ASCII. Default `tidings/<version>`.
+    pub user_agent: String,
+    /// Which name servers are asked. Default: the system's.
+    pub name_servers: NameServers,
+    /// Which names are known without asking. Default: the system's hosts file.
+    pub hosts: HostsFile,
+}
+
+impl Default for EgressSettings {
+    fn default() -> Self {
+        Self {
+            ca_pem: None,
+            policy: AddressPolicy::default(),
+            user_agent: concat!("tidings/", env!("CARGO_PKG_VERSION")).to_owned(),
+            name_servers: NameServers::default(),
+            hosts: HostsFile::default(),
+        }
+    }
+}
+
+/// Why outgoing connections cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EgressError {
+    /// The trust roots cannot be used.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The user agent is not a header value.
+    #[error("the user agent {0:?} cannot be sent as a header")]
+    UserAgent(String),
+}
+
+/// Shared by all endpoints and token sources of a server; immutable. To change the policy or the
+/// roots, make a new one and new endpoints: dropping the old endpoints closes their connections.
+pub struct Egress {
+    tls: TlsConnector,
+    resolver: Resolver,
+    policy: AddressPolicy,
+    pub(crate) user_agent: HeaderValue,
+}
+
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Egress")
+            .field("policy", &self.policy)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Egress {
+    /// Reads the system's trust roots, name servers and hosts file (blocking, once, at start).
+    ///
+    /// Missing system roots are a warning as long as `ca_pem` has some; missing name servers are a
+    /// warning: addresses and the hosts file still work.
+    ///
+    /// # Errors
+    /// When `ca_pem` cannot be used, there are no roots at all, or the user agent is not a header.
+    pub fn new(settings: EgressSettings) -> Result<Arc<Self>, EgressError> {
+        let user_agent = HeaderValue::from_str(&settings.user_agent)
+            .ok()
+            .filter(|value| value.to_str().is_ok_and(|text| !text.trim().is_empty()))
+            .ok_or(EgressError::UserAgent(settings.user_agent))?;
+        Ok(Arc::new(Self {
+            tls: TlsConnector::from(tls::client_config(settings.ca_pem.as_deref())?),
+            resolver: Resolver::new(&settings.name_servers, &settings.hosts),
+            policy: settings.policy,
+            user_agent,
+        }))
+    }
+
+    /// The policy that addresses are judged by.
+    #[must_use]
+    pub const fn policy(&self) -> AddressPolicy {
+        self.policy
+    }
+
+    /// Opens a connection to `target`; `connect_max` bounds the TCP part alone, so that a dead
+    /// address leaves time to be told from a slow partner.
+    pub(crate) async fn open(
+        &self,
+        target: &Target,
+        connect_max: Duration,
+        trace: &mut Trace,
+    ) -> Result<Link, Failure> {
+        trace.skip_to(Phase::Dns);
+        let addresses = self.addresses(target).await?;
+        match target.host {
+            TargetHost::Name(_) => trace.enter(Phase::Connect),
+            TargetHost::Address(_) => trace.skip_to(Phase::Connect),
+        }
+        let stream = timeout(connect_max, dial(&addresses, target.port))
+            .await
+            .unwrap_or_else(|_| Err(connect_timeout(&addresses, connect_max)))?;
+        trace.enter(Phase::Tls);
+        let stream = self
+            .tls
+            .connect(target.server_name.clone(), stream)
+            .await
+            .map_err(|error| tls::handshake_failure(&error))?;
+        trace.enter(Phase::Write);
+        Link::open(stream).await
+    }
+
+    /// The addresses of the host, all of them judged and permitted.
+    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, Failure> {
+        let addresses = match &target.host {
+            TargetHost::Address(ip) => vec![*ip],
+            TargetHost::Name(name) => self.resolver.lookup(name).await?,
+        };
+        self.policy
+            .judge_all(&addresses)
+            .map_err(|refusal| Failure::new(FailureClass::AddressRefused, refusal))?;
+        Ok(addresses)
+    }
+}
+
+fn connect_timeout(addresses: &[IpAddr], after: Duration) -> Failure {
+    Failure::new(
+        FailureClass::ConnectTimeout,
+        format_args!(
+            "no answer from {addresses:?} within {} ms",
+            after.as_millis()
+        ),
+    )
+}

@@ -1,0 +1,309 @@
+//! OAuth 2.0 client credentials (RFC 6749 4.4): bearer tokens for a destination.
+//!
+//! One source per token URL and credential, shared by every destination that uses both. It keeps
+//! the newest token and fetches another when it is needed:
+//!
+//! - one fetch at a time, whoever else needs a token waits for it;
+//! - a token is renewed `min(60 s, half its life)` before it expires. If that fails it is used on
+//!   until it really expires, so a token endpoint that is down for less than the margin costs
+//!   nothing. A token without `expires_in` is kept for an hour at most;
+//! - failed fetches are spaced 1 s, doubling to 60 s; in between, callers get the last error;
+//! - a refused token (401) is dropped if it is still the one in use. The first refusal is followed
+//!   by a fetch at once, since tokens do get revoked; if its successors are refused too, fetches
+//!   are spaced in the same way.
+//!
+//! Nothing here sends a request without a token or counts as an attempt at a delivery.
+//!
+//! **Secrets:** credentials and tokens are never printed; the buffers that this module owns are
+//! wiped when dropped. Copies in the buffers of the HTTP and TLS libraries are out of reach.
+
+mod answer;
+mod credentials;
+mod error;
+
+pub use credentials::{Credentials, CredentialsError};
+pub use error::{OAuthCode, TokenError};
+
+use crate::{
+    Egress, Endpoint, EndpointSettings, PoolSettings, UrlError, link::BodySink, request::message,
+};
+use answer::Grant;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tidings_model::limits::RESPONSE_BYTES_MAX;
+use tokio::time::Instant;
+
+const FORM: HeaderValue =
+    HeaderValue::from_static("application/x-www-form-urlencoded;charset=UTF-8");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const GRANT: &[u8] = b"grant_type=client_credentials";
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// Settings of a token source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// Deadline of one fetch, the whole response included. Default 3000 ms.
+    pub timeout: Duration,
+    /// Life of a token whose response names none. Default 3600 s.
+    pub age_max: Duration,
+}
+
+impl Default for TokenSettings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_millis(3_000),
+            age_max: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// A token, as the value of an `Authorization` header.
+pub struct BearerToken {
+    authorization: HeaderValue,
+    /// Tells tokens of one source apart.
+    number: u64,
+    fetched: Instant,
+    /// From here on another is wanted.
+    renew_at: Instant,
+    /// From here on it is of no use.
+    expires_at: Instant,
+}
+
+impl BearerToken {
+    /// `Bearer <token>`, marked as sensitive; wiped when the last clone of it is dropped.
+    #[must_use]
+    pub const fn authorization(&self) -> &HeaderValue {
+        &self.authorization
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerToken")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Fetches and keeps the tokens of one token URL and credential.
+pub struct TokenSource {
+    egress: Arc<Egress>,
+    endpoint: Endpoint,
+    credentials: Credentials,
+    settings: TokenSettings,
+    state: Mutex<State>,
+    /// Held by the one fetch in flight.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Arc<BearerToken>>,
+    /// Number of the last token.
+    number: u64,
+    /// Fetches that failed since the last token.
+    failures: u32,
+    /// Tokens in a row that were refused soon after they were fetched.
+    refusals: u32,
+    /// Before this instant nothing is fetched, because of this.
+    pause: Option<(Instant, TokenError)>,
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSource")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the state allows a caller to do now.
+enum Next {
+    Use(Arc<BearerToken>),
+    /// Usable, but it is time for another.
+    Renew(Arc<BearerToken>),
+    Fetch,
+    Fail(TokenError),
+}
+
+impl TokenSource {
+    /// A source without a token; the first is fetched when it is asked for.
+    ///
+    /// # Errors
+    /// When the token URL is not one that can be sent to (see [`Endpoint::new`]).
+    pub fn new(
+        egress: Arc<Egress>,
+        token_url: &str,
+        credentials: Credentials,
+        settings: TokenSettings,
+    ) -> Result<Self, UrlError> {
+        let endpoint = EndpointSettings {
+            // One fetch at a time, an hour apart: there is no use for idle connections.
+            pool: PoolSettings {
+                idle_max: 0,
+                ..PoolSettings::default()
+            },
+            // Here the body is the answer.
+            body_wait: settings.timeout,
+        };
+        Ok(Self {
+            endpoint: Endpoint::new(Arc::clone(&egress), token_url, endpoint)?,
+            egress,
+            credentials,
+            settings,
+            state: Mutex::default(),
+            fetching: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The token in use, else a new one.
+    ///
+    /// Waits at most for the fetch in flight and one of its own, each at most
+    /// [`TokenSettings::timeout`] long. Cost with a token at hand: one short lock.
+    ///
+    /// Cancel safe: a dropped fetch is forgotten, the next caller begins another.
+    ///
+    /// # Errors
+    /// Why there is no token; the request must then not be sent.
+    pub async fn token(&self) -> Result<Arc<BearerToken>, TokenError> {
+        match self.next() {
+            Next::Use(token) => return Ok(token),
+            Next::Fail(error) => return Err(error),
+            Next::Renew(token) => {
+                // While one caller renews, the others go on with what there is.
+                let Ok(_flight) = self.fetching.try_lock() else {
+                    return Ok(token);
+                };
+                return match self.next() {
+                    Next::Use(newer) => Ok(newer),
+                    _ => Ok(self.fetch().await.unwrap_or(token)),
+                };
+            }
+            Next::Fetch => {}
+        }
+        let _flight = self.fetching.lock().await;
+        match self.next() {
+            Next::Use(token) | Next::Renew(token) => Ok(token),
+            Next::Fail(error) => Err(error),
+            Next::Fetch => self.fetch().await,
+        }
+    }
+
+    /// Says that a destination answered 401 to this token: it is dropped if it is still in use.
+    pub fn invalidate(&self, refused: &BearerToken) {
+        let now = Instant::now();
+        let mut state = self.state();
+        if state.token.as_ref().map(|token| token.number) != Some(refused.number) {
+            return;
+        }
+        state.token = None;
+        let soon = now.saturating_duration_since(refused.fetched) < BACKOFF_MAX;
+        state.refusals = if soon { state.refusals + 1 } else { 1 };
+        // The first token that is refused may have been revoked: fetch another at once. When the
+        // second is refused as well, another will hardly help.
+        if let Some(again) = state.refusals.checked_sub(2) {
+            state.pause = Some((now + backoff(again), TokenError::Refused));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code under this lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Next {
+        let now = Instant::now();
+        let state = self.state();
+        let paused = state
+            .pause
+            .as_ref()
+            .filter(|(until, _)| now < *until)
+            .map(|(_, error)| error.clone());
+        match (&state.token, paused) {
+            (Some(token), _) if now < token.renew_at => Next::Use(Arc::clone(token)),
+            (Some(token), Some(_)) if now < token.expires_at => Next::Use(Arc::clone(token)),
+            (Some(token), None) if now < token.expires_at => Next::Renew(Arc::clone(token)),
+            (_, Some(error)) => Next::Fail(error),
+            (_, None) => Next::Fetch,
+        }
+    }
+
+    /// Fetches a token and notes the outcome. The caller holds `fetching`.
+    async fn fetch(&self) -> Result<Arc<BearerToken>, TokenError> {
+        let asked = Instant::now();
+        let result = self.request().await;
+        let mut state = self.state();
+        match result {
+            Ok(grant) => {
+                state.failures = 0;
+                state.pause = None;
+                state.number += 1;
+                // Counted from the request: the answer was on its way for a part of its life.
+                let token = Arc::new(self.bearer(grant, state.number, asked));
+                state.token = Some(Arc::clone(&token));
+                Ok(token)
+            }
+            Err(error) => {
+                let until = Instant::now() + backoff(state.failures);
+                state.failures += 1;
+                state.pause = Some((until, error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn bearer(&self, grant: Grant, number: u64, asked: Instant) -> BearerToken {
+        let life = grant.life.unwrap_or(self.settings.age_max);
+        let margin = (life / 2).min(Duration::from_secs(60));
+        BearerToken {
+            authorization: grant.authorization,
+            number,
+            fetched: asked,
+            renew_at: asked + (life - margin),
+            expires_at: asked + life,
+        }
+    }
+
+    async fn request(&self) -> Result<Grant, TokenError> {
+        let target = self.endpoint.target();
+        let mut headers = HeaderMap::with_capacity(6);
+        headers.insert(header::HOST, target.authority.clone());
+        headers.insert(header::USER_AGENT, self.egress.user_agent.clone());
+        headers.insert(header::AUTHORIZATION, self.credentials.authorization());
+        headers.insert(header::CONTENT_TYPE, FORM);
+        headers.insert(header::CONTENT_LENGTH, GRANT.len().into());
+        headers.insert(header::ACCEPT_ENCODING, GZIP);
+        let message = message(target, headers, Bytes::from_static(GRANT));
+        let sink = BodySink::whole(RESPONSE_BYTES_MAX);
+        let (result, _) = self
+            .endpoint
+            .exchange(message, self.settings.timeout, sink)
+            .await;
+        let (head, sink) = result.map_err(TokenError::Unreachable)?;
+        answer::read(&head, sink)
+    }
+}
+
+/// 1 s, doubling to 60 s.
+fn backoff(failures_before: u32) -> Duration {
+    BACKOFF_MIN
+        .saturating_mul(1 << failures_before.min(6))
+        .min(BACKOFF_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_to_a_minute() {
+        let seconds: Vec<_> = (0..9).map(|n| backoff(n).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+}
