@@ -59,7 +59,7 @@ pub fn write(seconds: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&text(seconds));
 }
 
-/// The wire date of `seconds`; out of range as [`write`] says.
+/// The wire date of `seconds`; out of range as [`write()`] says.
 #[must_use]
 pub fn text(seconds: i64) -> [u8; LEN] {
     let shifted = (seconds.clamp(FIRST, LAST) + SHIFT_SECONDS).unsigned_abs();

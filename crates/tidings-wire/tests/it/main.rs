@@ -4,6 +4,8 @@
     reason = "helpers outside of test functions may unwrap as well"
 )]
 
+mod decoding;
 mod published;
+mod round_trip;
 mod signatures;
 mod vectors;
