@@ -31,7 +31,7 @@ pub(crate) async fn accept_loop(listener: TcpListener, acceptor: TlsAcceptor, sh
     loop {
         tokio::select! {
             () = shared.stopped() => break,
-            Some(ended) = connections.join_next() => report_panic(ended),
+            Some(ended) = connections.join_next() => report_end(ended, &shared),
             taken = listener.accept(), if connections.len() < CONNECTIONS_MAX => match taken {
                 Ok((socket, _)) => {
                     shared.counters.connections.add(1);
@@ -48,7 +48,7 @@ pub(crate) async fn accept_loop(listener: TcpListener, acceptor: TlsAcceptor, sh
     drop(listener);
     let drained = timeout(DRAIN_TIMEOUT, async {
         while let Some(ended) = connections.join_next().await {
-            report_panic(ended);
+            report_end(ended, &shared);
         }
     });
     if drained.await.is_err() {
@@ -56,7 +56,8 @@ pub(crate) async fn accept_loop(listener: TcpListener, acceptor: TlsAcceptor, sh
     }
 }
 
-fn report_panic(ended: Result<(), JoinError>) {
+fn report_end(ended: Result<(), JoinError>, shared: &Shared) {
+    shared.counters.connections_ended.add(1);
     if let Err(error) = ended {
         tracing::error!(%error, "a connection's task failed");
     }

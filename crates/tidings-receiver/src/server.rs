@@ -198,8 +198,8 @@ impl Running {
     }
 
     /// Stops: takes no more connections, lets requests in progress finish for up to
-    /// [`DRAIN_TIMEOUT`](crate::limits::DRAIN_TIMEOUT) (those kept waiting on purpose not at all),
-    /// and returns when all is closed.
+    /// [`DRAIN_TIMEOUT`](crate::limits::DRAIN_TIMEOUT) (hanging and delayed ones are
+    /// cut at once), and returns when all is closed.
     pub async fn shutdown(mut self) {
         self.stop();
         if let Err(error) = (&mut self.task).await {

@@ -39,6 +39,8 @@ pub struct Stats {
     pub states_dropped: u64,
     /// Connections taken.
     pub connections: u64,
+    /// Connections open now.
+    pub connections_open: u64,
     /// TLS handshakes that failed.
     pub handshakes_failed: u64,
     /// Every fault, in the order they are asked.
@@ -60,6 +62,7 @@ pub(crate) struct Counters {
     pub(crate) zeros: Counter,
     pub(crate) tokens: Counter,
     pub(crate) connections: Counter,
+    pub(crate) connections_ended: Counter,
     pub(crate) handshakes_failed: Counter,
 }
 
@@ -109,6 +112,10 @@ impl Counters {
             zeros: self.zeros.get(),
             tokens: self.tokens.get(),
             connections: self.connections.get(),
+            connections_open: self
+                .connections
+                .get()
+                .saturating_sub(self.connections_ended.get()),
             handshakes_failed: self.handshakes_failed.get(),
             ..Stats::default()
         }

@@ -1,8 +1,8 @@
 //! TLS of the endpoint: takes the files of a directory or makes them, or keeps all in memory.
 //!
 //! Files: `ca.pem` is what senders trust; `cert.pem` the endpoint's certificate, with its chain;
-//! `key.pem` its private key, readable by the owner alone. They are made together, each appears
-//! whole, and `ca.pem` last, so a program that waits for it finds the others.
+//! `key.pem` its private key, readable by the owner alone. They are made together; `ca.pem`
+//! appears last and whole, so a program that waits for it finds all there is.
 //! Invariant: the key of a CA made here is dropped once it has signed the one certificate, so
 //! whoever trusts that CA trusts nothing else.
 
@@ -144,9 +144,17 @@ fn take_or_make(dir: &Path, names: &[String]) -> Result<Material, TlsError> {
             path: dir.to_owned(),
             source,
         })?;
-    write(dir, "key.pem", &material.key, 0o600)?;
-    write(dir, "cert.pem", &material.cert, 0o644)?;
-    write(dir, "ca.pem", &material.ca, 0o644)?;
+    // Whoever makes the key first goes on; a second program at the same moment fails here.
+    write(&dir.join("key.pem"), &material.key, New::Only(0o600))?;
+    write(&dir.join("cert.pem"), &material.cert, New::Only(0o644))?;
+    let passing = dir.join(".ca.pem");
+    write(&passing, &material.ca, New::OrNot)?;
+    let ca = dir.join("ca.pem");
+    fs::rename(&passing, &ca).map_err(|source| TlsError::File {
+        action: "write",
+        path: ca,
+        source,
+    })?;
     Ok(material)
 }
 
@@ -164,24 +172,29 @@ fn read(path: &Path) -> Result<String, TlsError> {
     }
 }
 
-/// Writes a new file under a passing name, then renames it.
-fn write(dir: &Path, name: &str, text: &str, mode: u32) -> Result<(), TlsError> {
-    let passing = dir.join(format!(".{name}.{}", std::process::id()));
-    let path = dir.join(name);
-    let result = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&passing)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&passing, &path));
+/// Whether a file may be there before it is written.
+#[derive(Clone, Copy)]
+enum New {
+    /// It must not; it is made with these permissions.
+    Only(u32),
+    /// It may, and is overwritten.
+    OrNot,
+}
+
+fn write(path: &Path, text: &str, new: New) -> Result<(), TlsError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true);
+    match new {
+        New::Only(mode) => options.create_new(true).mode(mode),
+        New::OrNot => options.create(true).truncate(true),
+    };
+    let result = options.open(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
     result.map_err(|source| TlsError::File {
         action: "write",
-        path,
+        path: path.to_owned(),
         source,
     })
 }

@@ -73,6 +73,22 @@ async fn hangs_until_it_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_hanging_request_ends_when_its_sender_gives_up() {
+    let running = faulty(&["hang"]).await;
+    let mut requests = running.subscribe();
+    let mut client = Client::connect(&running).await.unwrap();
+    tokio::select! {
+        _ = client.send(message(SAMPLE, &[])) => panic!("it was answered"),
+        received = requests.recv() => assert_eq!(received.unwrap().status, 0),
+    }
+    assert_eq!(running.stats().connections_open, 1);
+    drop(client);
+    while running.stats().connections_open > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn resets_after_the_request() {
     let running = faulty(&["reset,first=1"]).await;
     let mut requests = running.subscribe();
