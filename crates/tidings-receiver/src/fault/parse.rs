@@ -1,0 +1,221 @@
+//! Faults from text: `NAME[=VALUE]` and selectors, in any order, separated by commas.
+//!
+//! A comma inside a redirect's URL is written `%2C`.
+
+use super::{Behaviour, Fault, When, units};
+use http::{HeaderValue, StatusCode};
+use std::{str::FromStr, time::Duration};
+
+/// A text is not a fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("fault `{fault}`: {problem}")]
+pub struct FaultError {
+    fault: String,
+    problem: String,
+}
+
+/// One behaviour as it is written.
+struct Kind {
+    name: &'static str,
+    example: &'static str,
+    /// Gets the text after `=`, or `None` when there is none.
+    parse: fn(Option<&str>) -> Result<Behaviour, String>,
+}
+
+static KINDS: &[Kind] = &[
+    Kind {
+        name: "status",
+        example: "status=500",
+        parse: |value| status(needed(value)?).map(Behaviour::Status),
+    },
+    Kind {
+        name: "delay",
+        example: "delay=5s",
+        parse: |value| units::duration(needed(value)?).map(Behaviour::Delay),
+    },
+    Kind {
+        name: "hang",
+        example: "hang",
+        parse: |value| bare(value, Behaviour::Hang),
+    },
+    Kind {
+        name: "reset",
+        example: "reset",
+        parse: |value| bare(value, Behaviour::Reset),
+    },
+    Kind {
+        name: "slow-body",
+        example: "slow-body=1s",
+        parse: |value| {
+            let interval = value.map_or(Ok(Duration::from_secs(1)), units::duration)?;
+            Ok(Behaviour::SlowBody(interval))
+        },
+    },
+    Kind {
+        name: "big-body",
+        example: "big-body=1GiB",
+        parse: |value| units::bytes(needed(value)?).map(Behaviour::BigBody),
+    },
+    Kind {
+        name: "redirect",
+        example: "redirect=https://partner.example/",
+        parse: |value| location(needed(value)?).map(Behaviour::Redirect),
+    },
+    Kind {
+        name: "gzip",
+        example: "gzip",
+        parse: |value| bare(value, Behaviour::Gzip),
+    },
+    Kind {
+        name: "accept-reset",
+        example: "accept-reset",
+        parse: |value| bare(value, Behaviour::AcceptReset),
+    },
+    Kind {
+        name: "accept-hang",
+        example: "accept-hang",
+        parse: |value| bare(value, Behaviour::AcceptHang),
+    },
+];
+
+impl FromStr for Fault {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, FaultError> {
+        parse(text).map_err(|problem| FaultError {
+            fault: text.to_owned(),
+            problem,
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Fault, String> {
+    let mut behaviour = None;
+    let mut selectors = Selectors::default();
+    for part in text.split(',').map(str::trim) {
+        let (name, value) = match part.split_once('=') {
+            Some((name, value)) => (name.trim_end(), Some(value.trim_start())),
+            None => (part, None),
+        };
+        if selectors.take(name, value)? {
+            continue;
+        }
+        let kind = KINDS
+            .iter()
+            .find(|kind| kind.name == name)
+            .ok_or_else(|| unknown(name))?;
+        let parsed = (kind.parse)(value)
+            .map_err(|problem| format!("{name}: {problem}, as in `{}`", kind.example))?;
+        if let Some(earlier) = behaviour.replace(parsed) {
+            return Err(format!(
+                "`{earlier}` and `{part}` are two faults: give each its own"
+            ));
+        }
+    }
+    let behaviour = behaviour.ok_or_else(|| format!("nothing happens; it needs {}", examples()))?;
+    Ok(Fault {
+        behaviour,
+        when: selectors.when(),
+    })
+}
+
+/// The selectors met so far; each may be given once.
+#[derive(Default)]
+struct Selectors {
+    rate: Option<f64>,
+    after: Option<u64>,
+    first: Option<u64>,
+    path: Option<String>,
+}
+
+impl Selectors {
+    /// Takes `name=value` if it is a selector, and tells whether it is.
+    fn take(&mut self, name: &str, value: Option<&str>) -> Result<bool, String> {
+        let problem = |problem: String| format!("{name}: {problem}");
+        let twice = match name {
+            "rate" => self.rate.replace(rate(value).map_err(problem)?).is_some(),
+            "after" => self.after.replace(count(value).map_err(problem)?).is_some(),
+            "first" => self.first.replace(count(value).map_err(problem)?).is_some(),
+            "path" => self.path.replace(path(value).map_err(problem)?).is_some(),
+            _ => return Ok(false),
+        };
+        if twice {
+            return Err(format!("{name} is given twice"));
+        }
+        Ok(true)
+    }
+
+    fn when(self) -> When {
+        let default = When::default();
+        When {
+            rate: self.rate.unwrap_or(default.rate),
+            after: self.after.unwrap_or(default.after),
+            first: self.first,
+            path: self.path,
+        }
+    }
+}
+
+fn rate(value: Option<&str>) -> Result<f64, String> {
+    let text = needed(value)?;
+    match text.parse() {
+        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
+        _ => Err(format!("`{text}` is not a number from 0 to 1")),
+    }
+}
+
+fn count(value: Option<&str>) -> Result<u64, String> {
+    let text = needed(value)?;
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a whole number"))
+}
+
+fn path(value: Option<&str>) -> Result<String, String> {
+    let text = needed(value)?;
+    if text.starts_with('/') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` does not begin with `/`"))
+    }
+}
+
+fn status(text: &str) -> Result<StatusCode, String> {
+    // 1xx are not answers; sending one as an answer would break HTTP instead of failing in it.
+    match text.parse::<u16>() {
+        Ok(number @ 200..=599) => StatusCode::from_u16(number).map_err(|error| error.to_string()),
+        _ => Err(format!("`{text}` is not a status from 200 to 599")),
+    }
+}
+
+fn location(text: &str) -> Result<HeaderValue, String> {
+    let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match HeaderValue::from_str(text) {
+        Ok(value) if visible => Ok(value),
+        _ => Err(format!("`{text}` is not a URL")),
+    }
+}
+
+fn needed(value: Option<&str>) -> Result<&str, String> {
+    value
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| "it needs a value".to_owned())
+}
+
+fn bare(value: Option<&str>, behaviour: Behaviour) -> Result<Behaviour, String> {
+    match value {
+        None => Ok(behaviour),
+        Some(value) => Err(format!("it takes no value, not `{value}`")),
+    }
+}
+
+fn unknown(name: &str) -> String {
+    format!(
+        "`{name}` is unknown; there are {}, with rate=, first=, after= and path=",
+        examples()
+    )
+}
+
+fn examples() -> String {
+    let examples: Vec<_> = KINDS.iter().map(|kind| kind.example).collect();
+    examples.join(", ")
+}
