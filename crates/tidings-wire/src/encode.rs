@@ -199,13 +199,38 @@ fn write_user(options: &Options, user: &User<'_>, out: &mut Vec<u8>) {
         out.push(b']');
     }
     out.extend_from_slice(b",\"Segments\":[");
+    let first = user.segments.first().map_or(0, |segment| segment.date_time);
+    let mut dates = LastDate::new(first);
     separated(user.segments, out, |segment, out| {
-        write_segment(options.numbers, segment, out);
+        write_segment(options.numbers, segment, &mut dates, out);
     });
     out.extend_from_slice(b"]}");
 }
 
-fn write_segment(numbers: Numbers, segment: &Segment<'_>, out: &mut Vec<u8>) {
+/// The date written last. The segments of a user are mostly verified in the same second, and making
+/// a date is the dearest part of a segment.
+struct LastDate {
+    seconds: i64,
+    text: [u8; date::LEN],
+}
+
+impl LastDate {
+    fn new(seconds: i64) -> Self {
+        Self {
+            seconds,
+            text: date::text(seconds),
+        }
+    }
+
+    fn text(&mut self, seconds: i64) -> &[u8; date::LEN] {
+        if self.seconds != seconds {
+            *self = Self::new(seconds);
+        }
+        &self.text
+    }
+}
+
+fn write_segment(numbers: Numbers, segment: &Segment<'_>, dates: &mut LastDate, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"Segment_ID\":");
     match segment.id {
         SegmentRef::Number(id) => write_number(numbers, id, out),
@@ -218,7 +243,7 @@ fn write_segment(numbers: Numbers, segment: &Segment<'_>, out: &mut Vec<u8>) {
         (Numbers::Integers, Status::Active) => b",\"Status\":1,\"DateTime\":\"",
         (Numbers::Integers, Status::Inactive) => b",\"Status\":0,\"DateTime\":\"",
     });
-    date::write(segment.date_time, out);
+    out.extend_from_slice(dates.text(segment.date_time));
     out.extend_from_slice(b"\"}");
 }
 
