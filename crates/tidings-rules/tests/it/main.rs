@@ -1,0 +1,3 @@
+//! Tests from outside the crate: evaluation allocates nothing.
+
+mod allocations;
