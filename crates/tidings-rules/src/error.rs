@@ -184,8 +184,8 @@ pub enum RuleErrorKind {
     /// The segment would hold everyone who never did anything.
     #[error("the rule is true for a profile without any trait")]
     TrueForEmptyProfile {
-        /// A trait the rule reads, to repair it with.
-        trait_id: TraitId,
+        /// A term to AND with that repairs the part at fault, where there is a plain one.
+        repair: Option<String>,
     },
 }
 
@@ -274,9 +274,12 @@ impl RuleErrorKind {
                 "=" => "write `==`".to_owned(),
                 _ => return None,
             },
-            Self::TrueForEmptyProfile { trait_id } => format!(
-                "add `AND FREQUENCY([{trait_id}T]) >= 1`, or AND with another trait that members must have"
-            ),
+            Self::TrueForEmptyProfile { repair: Some(term) } => {
+                format!("add `AND {term}`, or AND with another trait that members must have")
+            }
+            Self::TrueForEmptyProfile { repair: None } => {
+                "add `AND` and a trait that members must have".to_owned()
+            }
             _ => return None,
         };
         Some(hint)
@@ -351,26 +354,21 @@ impl fmt::Display for RuleError {
 
 impl std::error::Error for RuleError {}
 
-/// A piece of the source as an error may show it: in backquotes, cut, without control characters.
-pub(crate) fn quoted(text: &str) -> String {
+/// A piece of the source as an error may show it: cut, without control characters.
+pub(crate) fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 40;
-    let shown: String = text
+    let mut shown: String = text
         .chars()
         .take(CHARS_MAX)
         .flat_map(char::escape_debug)
         .collect();
-    let dots = if text.chars().nth(CHARS_MAX).is_some() {
-        "..."
-    } else {
-        ""
-    };
-    format!("`{shown}{dots}`")
+    if text.chars().nth(CHARS_MAX).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
-/// The first of several errors.
-pub(crate) fn first(errors: Vec<RuleError>) -> RuleError {
-    errors
-        .into_iter()
-        .next()
-        .expect("a refused rule has at least one error")
+/// [`shown`], in backquotes.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("`{}`", shown(text))
 }

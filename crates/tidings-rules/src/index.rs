@@ -3,7 +3,8 @@
 //! Each rule is filed under conditions of which at least one holds whenever the rule does (`guard`):
 //! a key with a certain value, or the presence of a key. An event looks up its own keys and values
 //! and evaluates only the rules filed there, and those that can hold for an event without signals.
-//! The lookup goes by hash alone; a collision costs an evaluation, never a wrong answer.
+//! The lookup goes by hash alone; a collision costs an evaluation, never a wrong answer. The hash
+//! has a fixed seed: events only look up, so nobody outside can fill the tables with collisions.
 //!
 //! Not here: an index inside values. A hundred thousand rules `url contains "..."` on one key are
 //! all evaluated for an event that has the key.

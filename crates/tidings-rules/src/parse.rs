@@ -115,7 +115,6 @@ impl<'a> Parser<'a> {
     /// Reports the current token as misplaced.
     pub(crate) fn unexpected<T>(&mut self, expected: &'static str) -> Parsed<T> {
         let kind = match self.token {
-            Token::Close if self.depth == 0 => RuleErrorKind::ParenthesisNotOpened,
             Token::LoneQuote => RuleErrorKind::TextNotClosed,
             Token::Other(mark @ ('\'' | '`' | '\u{2018}'..='\u{201f}' | '«' | '»')) => {
                 RuleErrorKind::QuotationMark(mark)
@@ -139,6 +138,7 @@ impl<'a> Parser<'a> {
         let expr = self.or_expr(term)?;
         match self.token {
             Token::End => Ok(expr),
+            Token::Close => self.stop(self.span, RuleErrorKind::ParenthesisNotOpened),
             _ => self.unexpected(EXPECTED_AFTER_TERM),
         }
     }

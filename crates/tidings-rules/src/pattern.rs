@@ -41,10 +41,11 @@ fn refusal(error: &regex::Error) -> RuleErrorKind {
     match error {
         regex::Error::CompiledTooBig(max) => RuleErrorKind::PatternTooBig { max: *max },
         other => {
-            // The engine's own message spans lines and repeats the pattern; its last line is the point.
+            // The engine's message repeats the pattern over several lines; the last is the point.
             let text = other.to_string();
             let last = text.lines().last().unwrap_or_default();
-            RuleErrorKind::PatternInvalid(last.trim_start_matches("error: ").to_owned())
+            let point = last.trim_start_matches("error: ");
+            RuleErrorKind::PatternInvalid(point.chars().filter(|c| !c.is_control()).collect())
         }
     }
 }

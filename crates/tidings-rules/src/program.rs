@@ -189,4 +189,4 @@ fn position(index: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,7 +16,7 @@ use crate::error::RuleError;
 use crate::expr::Expr;
 use crate::lex::Span;
 use crate::program::Realizations;
-use std::{fmt, num::NonZeroU32, str::FromStr};
+use std::{fmt, num::NonZeroU32};
 use tidings_model::{TraitId, UtcDay};
 
 /// A parsed segment expression. Equal when the trees are, however they were written.
@@ -96,7 +96,7 @@ impl SegmentRule {
     /// Parses an expression such as `1001T AND NOT (FREQUENCY([4T,8T] <= 5D) >= 3)`.
     ///
     /// # Errors
-    /// Every fault found, at least one, in the order of the text.
+    /// Every fault found, at least one and at most 20, in the order they were met.
     pub fn parse(source: &str) -> Result<Self, Vec<RuleError>> {
         let (expr, places) = parse::parse(source)?;
         Ok(Self {
@@ -123,15 +123,6 @@ impl SegmentRule {
                 holds: term.holds_for(count),
             }
         })
-    }
-}
-
-impl FromStr for SegmentRule {
-    type Err = RuleError;
-
-    /// As [`SegmentRule::parse`], with the first fault only.
-    fn from_str(source: &str) -> Result<Self, RuleError> {
-        Self::parse(source).map_err(crate::error::first)
     }
 }
 
@@ -274,4 +265,4 @@ impl fmt::Display for FrequencyOp {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ use crate::error::RuleError;
 use crate::expr::Expr;
 use crate::lex::write_text;
 use crate::value::{Canonical, Decimal};
-use std::{cmp::Ordering, fmt, str::FromStr};
+use std::{cmp::Ordering, fmt};
 use tidings_model::Signals;
 
 /// A parsed trait rule, ready to be evaluated.
@@ -96,7 +96,7 @@ impl TraitRule {
     /// Parses a rule such as `(price >= 1.00 AND price <= 100.00) OR page contains "sale"`.
     ///
     /// # Errors
-    /// Every fault found, at least one, in the order of the text.
+    /// Every fault found, at least one and at most 20, in the order they were met.
     pub fn parse(source: &str) -> Result<Self, Vec<RuleError>> {
         parse::parse(source).map(|expr| Self { expr })
     }
@@ -117,15 +117,6 @@ impl TraitRule {
     #[must_use]
     pub const fn expr(&self) -> &Expr<Comparison> {
         &self.expr
-    }
-}
-
-impl FromStr for TraitRule {
-    type Err = RuleError;
-
-    /// As [`TraitRule::parse`], with the first fault only.
-    fn from_str(source: &str) -> Result<Self, RuleError> {
-        Self::parse(source).map_err(crate::error::first)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the grammar of a segment expression cannot tell: kinds of traits, and the empty profile.
 
-use super::{SegmentRule, SegmentTerm};
+use super::{Frequency, FrequencyOp, SegmentRule, SegmentTerm};
 use crate::error::{ERRORS_MAX, RuleError, RuleErrorKind};
 use crate::expr::Expr;
 use crate::lex::Span;
@@ -31,8 +31,8 @@ impl SegmentRule {
                 }
             }
         });
-        if let Some((trait_id, place)) = self.true_for_empty() {
-            report(place, RuleErrorKind::TrueForEmptyProfile { trait_id });
+        if let Some((place, kind)) = self.true_for_empty() {
+            report(place, kind);
         }
         if errors.is_empty() {
             Ok(())
@@ -41,17 +41,16 @@ impl SegmentRule {
         }
     }
 
-    /// The first trait of the part that makes the rule true for an empty profile, and its place;
-    /// `None` when the rule is false there.
-    fn true_for_empty(&self) -> Option<(TraitId, Span)> {
+    /// The fault of a rule that is true for an empty profile, marked at the first trait of the part
+    /// that makes it so.
+    fn true_for_empty(&self) -> Option<(Span, RuleErrorKind)> {
         if !holds_for_empty(&self.expr) {
             return None;
         }
-        let position = position_of_culprit(&self.expr);
-        let mut traits = Vec::new();
-        self.expr
-            .for_each_term(&mut |term| traits.extend_from_slice(term.traits()));
-        Some((*traits.get(position)?, *self.places.get(position)?))
+        let (position, culprit) = culprit(&self.expr, 0);
+        let repair = culprit.and_then(repair);
+        let place = *self.places.get(position)?;
+        Some((place, RuleErrorKind::TrueForEmptyProfile { repair }))
     }
 }
 
@@ -74,17 +73,38 @@ fn holds_for_empty(expr: &Expr<SegmentTerm>) -> bool {
     expr.holds(&mut |term| term.holds_for(0))
 }
 
-/// How many traits are named before the first one of the part of an OR that is true on its own.
-fn position_of_culprit(expr: &Expr<SegmentTerm>) -> usize {
-    let Expr::Or(children) = expr else {
-        return 0;
-    };
-    let mut before = 0;
-    for child in children {
-        if holds_for_empty(child) {
-            return before + position_of_culprit(child);
+/// Of a part that is true for an empty profile after `position` traits, the first part that alone
+/// makes it so: the position of its first trait, and its term unless that is below a NOT.
+fn culprit(expr: &Expr<SegmentTerm>, mut position: usize) -> (usize, Option<&SegmentTerm>) {
+    match expr {
+        Expr::Term(term) => (position, Some(term)),
+        Expr::Not(_) => (position, None),
+        Expr::And(children) | Expr::Or(children) => {
+            for child in children {
+                if holds_for_empty(child) {
+                    return culprit(child, position);
+                }
+                child.for_each_term(&mut |term| position += term.traits().len());
+            }
+            (position, None)
         }
-        child.for_each_term(&mut |term| before += term.traits().len());
     }
-    0
+}
+
+/// An upper limit on a frequency is repaired by a lower one; other faults need another trait.
+fn repair(term: &SegmentTerm) -> Option<String> {
+    let SegmentTerm::Frequency(frequency) = term else {
+        return None;
+    };
+    if frequency.op != FrequencyOp::AtMost || frequency.count == 0 {
+        return None;
+    }
+    let lower = Frequency {
+        op: FrequencyOp::AtLeast,
+        count: 1,
+        recency: None,
+        ..frequency.clone()
+    };
+    // A long list helps nobody.
+    (frequency.traits.len() <= 5).then(|| lower.to_string())
 }

@@ -11,7 +11,7 @@
 //! Where a fault leaves no value, reading goes on with any value: the errors refuse the rule anyway.
 
 use super::{Frequency, FrequencyOp, Recency, RecencyOp, SegmentTerm};
-use crate::error::{RuleError, RuleErrorKind, quoted};
+use crate::error::{RuleError, RuleErrorKind, quoted, shown};
 use crate::expr::Expr;
 use crate::lex::{Span, Token};
 use crate::parse::{Parsed, Parser};
@@ -130,7 +130,7 @@ fn trait_ref(parser: &mut Parser<'_>) -> Parsed<(TraitId, Span)> {
     } = unit(parser, "T");
     if !found {
         let kind = if is_digits(digits) {
-            RuleErrorKind::TraitWithoutT(digits.to_owned())
+            RuleErrorKind::TraitWithoutT(shown(digits))
         } else {
             RuleErrorKind::TraitByName(quoted(digits))
         };
@@ -148,10 +148,7 @@ fn recency(parser: &mut Parser<'_>) -> Parsed<Option<Recency>> {
         "<=" => RecencyOp::AtMost,
         ">=" | "=>" => RecencyOp::AtLeast,
         _ => {
-            parser.report(
-                parser.span(),
-                RuleErrorKind::RecencyOperator(sign.to_owned()),
-            );
+            parser.report(parser.span(), RuleErrorKind::RecencyOperator(shown(sign)));
             RecencyOp::AtLeast
         }
     };
@@ -173,7 +170,7 @@ fn days(parser: &mut Parser<'_>) -> Parsed<NonZeroU32> {
     } = unit(parser, "D");
     if !found {
         let kind = if is_digits(digits) {
-            RuleErrorKind::DaysWithoutD(digits.to_owned())
+            RuleErrorKind::DaysWithoutD(shown(digits))
         } else {
             RuleErrorKind::RecencyDays(quoted(word))
         };
@@ -196,10 +193,7 @@ fn comparison(parser: &mut Parser<'_>) -> Parsed<(FrequencyOp, u32)> {
         "<=" => FrequencyOp::AtMost,
         "==" => FrequencyOp::Equal,
         _ => {
-            parser.report(
-                parser.span(),
-                RuleErrorKind::FrequencyOperator(sign.to_owned()),
-            );
+            parser.report(parser.span(), RuleErrorKind::FrequencyOperator(shown(sign)));
             FrequencyOp::AtLeast
         }
     };

@@ -10,7 +10,7 @@
 //! ```
 
 use super::{CompareOp, Comparison, Literal, Pattern, Test, TextOp};
-use crate::error::{RuleError, RuleErrorKind, quoted};
+use crate::error::{RuleError, RuleErrorKind, quoted, shown};
 use crate::expr::Expr;
 use crate::lex::{Span, Token, raw_position, unescape};
 use crate::parse::{Parsed, Parser};
@@ -133,7 +133,7 @@ fn literal(parser: &mut Parser<'_>) -> Parsed<Literal> {
         Token::Word(word) if is_keyword(word) => return parser.unexpected(EXPECTED_VALUE),
         Token::Word(word) => {
             if Decimal::parse(word).is_none() {
-                parser.report(span, RuleErrorKind::ValueNotQuoted(word.to_owned()));
+                parser.report(span, RuleErrorKind::ValueNotQuoted(shown(word)));
             }
             Literal::Number(word.into())
         }

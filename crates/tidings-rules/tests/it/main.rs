@@ -1,1 +1,3 @@
-//! x
+//! Tests from outside the crate: evaluation allocates nothing.
+
+mod allocations;
