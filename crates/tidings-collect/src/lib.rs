@@ -2,7 +2,8 @@
 //!
 //! - [`parse`] turns the bytes of a request, or a line of a file, into events. It is pure: no clock,
 //!   no I/O, nothing but its arguments.
-//! - [`sink`] is what the event API needs of the system behind it.
+//! - [`server`] accepts connections and bounds them in number, size and time. It serves any
+//!   [`tower::Service`], so the admin side runs on it too.
 //!
 //! Not here: what an event does to a profile, and where it is stored.
 #![forbid(unsafe_code)]
@@ -11,8 +12,12 @@ pub mod code;
 pub mod declared;
 pub mod line;
 pub mod parse;
+pub mod problem;
+pub mod server;
 pub mod sink;
 
 pub use line::{Line, parse_line};
 pub use parse::{BodyError, EventError, Format, parse, parse_event};
+pub use problem::Problem;
+pub use server::{Drained, Server, ServerLimits};
 pub use sink::{EventSink, SubmitError, Submitted};
