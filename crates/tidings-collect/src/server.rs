@@ -9,7 +9,7 @@
 //!
 //! `axum::serve` gives hyper no timer, so none of hyper's timeouts would work there. Hyper's own
 //! header timeout would also cut idle connections after the same time, which makes the pools of
-//! clients race with it; so both are kept in [`connection`], each with its own length.
+//! clients race with it; so both are kept in `connection`, each with its own length.
 //!
 //! Not here: TLS, HTTP/2, routes.
 
