@@ -40,7 +40,7 @@ pub enum Format {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}, at line {line} column {column}")]
 pub struct EventError {
-    /// Stable, one of [`code`](crate::code).
+    /// Stable, one of [`code`].
     pub code: &'static str,
     /// What is wrong, beginning with the path of the field if one is to blame.
     pub message: String,

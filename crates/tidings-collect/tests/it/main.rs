@@ -1,0 +1,9 @@
+//! The event API and the server shell over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in the helpers that the lint does not know as tests"
+)]
+
+mod api;
+mod server;
+mod support;
