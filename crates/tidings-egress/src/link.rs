@@ -125,7 +125,13 @@ impl Link {
         trace.enter(Phase::Response);
         result.map_err(|mut error| match error.take_message() {
             Some(message) => {
-                let failure = Failure::of(FailureClass::ClosedBeforeRequest, error.error());
+                // Bytes that came before the request cannot be its response.
+                let class = if self.meter.read_any() {
+                    FailureClass::ResponseMalformed
+                } else {
+                    FailureClass::ClosedBeforeRequest
+                };
+                let failure = Failure::of(class, error.error());
                 SendError::NotSent(Box::new(message), failure)
             }
             None => SendError::Failed(self.failure(error.error())),
