@@ -283,7 +283,7 @@ async fn name_server_troubles_have_names() {
         .await;
         assert_eq!(outcome(&attempt), class.as_str(), "{host} {attempt:?}");
         assert!(
-            attempt.timings.total < Duration::from_millis(1_150),
+            attempt.timings.total < Duration::from_secs(2),
             "{host} {attempt:?}"
         );
     }

@@ -216,7 +216,7 @@ fn check(script: Vec<Step>, expected: &str) -> TokenError {
     let error = runtime.block_on(async {
         let partner = Partner::start(vec![script]).await;
         let settings = TokenSettings {
-            timeout: Duration::from_millis(300),
+            timeout: Duration::from_secs(1),
             ..TokenSettings::default()
         };
         let credentials = Credentials::client("id", "hush").unwrap();
@@ -289,7 +289,7 @@ fn failures_have_names() {
     );
     let error = check(
         vec![Step::Read, Step::Hang],
-        "no answer from the token endpoint: deadline_response: the 300 ms were over while waiting for the response",
+        "no answer from the token endpoint: deadline_response: the 1000 ms were over while waiting for the response",
     );
     assert_eq!(error.as_str(), "token_unreachable");
 }

@@ -153,14 +153,13 @@ async fn the_sweeper_closes_what_is_idle_for_too_long() {
     let partner = Partner::start(vec![vec![Step::Read, answer("200 OK"), Step::Hang]]).await;
     let endpoint = partner.endpoint(EndpointSettings {
         pool: PoolSettings {
-            idle_timeout: Duration::from_millis(100),
+            idle_timeout: Duration::from_millis(500),
             ..PoolSettings::default()
         },
         ..EndpointSettings::default()
     });
     let attempt = endpoint.post(&request(), AMPLE).await;
     assert_eq!(outcome(&attempt), "status_200 complete");
-    assert_eq!(endpoint.idle_connections(), 1);
     // No further attempt: the partner sees the close all the same.
     partner.ended(1).await;
     assert_eq!(endpoint.idle_connections(), 0);

@@ -170,7 +170,7 @@ async fn check_raw(reply: &'static [u8], closes: bool, timeout: Duration, expect
 
 #[tokio::test]
 async fn peers_that_do_not_speak_tls() {
-    let short = Duration::from_millis(200);
+    let short = Duration::from_millis(500);
     check_raw(
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         false,
