@@ -123,14 +123,19 @@ fn connect_failure(address: SocketAddr, error: &io::Error) -> Failure {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::NotConnected => {
             FailureClass::ConnectReset
         }
-        ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => FailureClass::ConnectLocalLimit,
-        _ => match error.raw_os_error() {
-            // ENFILE, EMFILE and ENOBUFS have no kind of their own.
-            Some(23 | 24 | 105) => FailureClass::ConnectLocalLimit,
-            _ => FailureClass::ConnectFailed,
-        },
+        _ if is_local_limit(error) => FailureClass::ConnectLocalLimit,
+        _ => FailureClass::ConnectFailed,
     };
     Failure::new(class, format_args!("{address}: {error}"))
+}
+
+/// This machine is out of ports, memory, file descriptors or buffers.
+pub(crate) fn is_local_limit(error: &io::Error) -> bool {
+    // ENFILE, EMFILE and ENOBUFS of Linux have no kind of their own.
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory
+    ) || matches!(error.raw_os_error(), Some(23 | 24 | 105))
 }
 
 #[cfg(test)]

@@ -133,7 +133,8 @@ classes! {
     ConnectUnreachable = "connect_unreachable",
     /// The connection was reset while it was made.
     ConnectReset = "connect_reset",
-    /// This machine is out of sockets, ports or memory: not the partner's fault.
+    /// This machine is out of sockets, ports or memory, for the connection or for asking a name
+    /// server: not the partner's fault.
     ConnectLocalLimit = "connect_local_limit",
     /// The connection could not be made for another reason.
     ConnectFailed = "connect_failed",

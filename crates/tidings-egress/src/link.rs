@@ -125,7 +125,13 @@ impl Link {
         trace.enter(Phase::Response);
         result.map_err(|mut error| match error.take_message() {
             Some(message) => {
-                let failure = Failure::of(FailureClass::ClosedBeforeRequest, error.error());
+                // Bytes that came before the request cannot be its response.
+                let class = if self.meter.read_any() {
+                    FailureClass::ResponseMalformed
+                } else {
+                    FailureClass::ClosedBeforeRequest
+                };
+                let failure = Failure::of(class, error.error());
                 SendError::NotSent(Box::new(message), failure)
             }
             None => SendError::Failed(self.failure(error.error())),
@@ -240,17 +246,18 @@ pub(crate) struct BodySink {
 impl BodySink {
     /// A sink for a body of at most `bytes_max` that keeps an excerpt.
     pub(crate) fn excerpt(bytes_max: usize) -> Self {
-        Self::new(bytes_max, EXCERPT_BYTES_MAX)
+        Self::new(bytes_max, EXCERPT_BYTES_MAX, Vec::new())
     }
 
     /// A sink that keeps all of a body of at most `bytes_max`.
     pub(crate) fn whole(bytes_max: usize) -> Self {
-        Self::new(bytes_max, bytes_max)
+        // Room for any usual answer: growing would leave copies of a secret behind.
+        Self::new(bytes_max, bytes_max, Vec::with_capacity(EXCERPT_BYTES_MAX))
     }
 
-    fn new(bytes_max: usize, kept_bytes_max: usize) -> Self {
+    const fn new(bytes_max: usize, kept_bytes_max: usize, kept: Vec<u8>) -> Self {
         Self {
-            kept: Vec::new(),
+            kept,
             kept_bytes_max,
             bytes: 0,
             bytes_max,

@@ -182,7 +182,10 @@ impl TokenSource {
                 };
                 return match self.next() {
                     Next::Use(newer) => Ok(newer),
-                    _ => Ok(self.fetch().await.unwrap_or(token)),
+                    Next::Renew(_) => Ok(self.fetch().await.unwrap_or(token)),
+                    // The token was refused meanwhile.
+                    Next::Fetch => self.fetch().await,
+                    Next::Fail(error) => Err(error),
                 };
             }
             Next::Fetch => {}

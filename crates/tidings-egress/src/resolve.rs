@@ -12,6 +12,7 @@
 mod hosts;
 
 use crate::{
+    dial::is_local_limit,
     failure::{Failure, FailureClass},
     target::is_localhost,
 };
@@ -154,6 +155,7 @@ fn dns_failure(name: &str, error: &NetError) -> Failure {
         NetError::Dns(DnsError::ResponseCode(_)) => FailureClass::DnsServerFailure,
         NetError::Timeout => FailureClass::DnsTimeout,
         NetError::NoConnections => FailureClass::DnsUnavailable,
+        NetError::Io(error) if is_local_limit(error) => FailureClass::ConnectLocalLimit,
         _ => FailureClass::DnsFailed,
     };
     match class {

@@ -165,8 +165,11 @@ fn host_of(url: &Url) -> Result<(TargetHost, ServerName<'static>), UrlError> {
         None => return Err(UrlError::HostName(String::new())),
     };
     let bare = name.strip_suffix('.').unwrap_or(name);
-    let server_name =
-        ServerName::try_from(bare.to_owned()).map_err(|_| UrlError::HostName(name.to_owned()))?;
+    let server_name = ServerName::try_from(bare.to_owned())
+        .ok()
+        // The conversion would drop a second root dot, which stands for an empty label.
+        .filter(|_| !bare.ends_with('.'))
+        .ok_or_else(|| UrlError::HostName(name.to_owned()))?;
     Ok((TargetHost::Name(bare.to_owned()), server_name))
 }
 

@@ -1,0 +1,15 @@
+//! Attempts against partners on loopback that behave and misbehave on purpose.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test that meets what it does not expect should fail"
+)]
+
+mod attempts;
+mod faults;
+mod names;
+mod oauth;
+mod partner;
+mod pooling;
+mod tls;
