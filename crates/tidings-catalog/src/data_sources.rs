@@ -29,12 +29,11 @@ impl KnownDataSources {
         value: Value<'_, '_>,
         ctx: &Context<'_>,
     ) -> Option<DataSourceId> {
-        let built_in = |id: &u32| is_built_in(DataSourceId(*id));
-        let plain = value.node.text().and_then(|text| text.parse().ok());
-        plain
-            .filter(built_in)
-            .or_else(|| self.0.reference(value, ctx))
-            .map(DataSourceId)
+        let id = value.id(ctx)?;
+        if is_built_in(DataSourceId(id)) {
+            return Some(DataSourceId(id));
+        }
+        self.0.find(id, value, ctx).map(DataSourceId)
     }
 }
 

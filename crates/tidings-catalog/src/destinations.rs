@@ -111,6 +111,7 @@ pub(crate) fn read(
         status: record.or("status", Status::Active, |value, ctx| {
             value.choice(&STATUSES, ctx)
         }),
+        // Last, so that a missing one does not keep the other keys from being checked.
         id: id?,
         name: name?,
         client_id: client_id?,

@@ -48,6 +48,11 @@ impl<T: Copy> Ids<T> {
     /// Reads a reference to one of these entries.
     pub(crate) fn reference(&self, value: Value<'_, '_>, ctx: &Context<'_>) -> Option<u32> {
         let id = value.id(ctx)?;
+        self.find(id, value, ctx)
+    }
+
+    /// `id`, which `value` refers to, if there is such an entry; otherwise that is a fault.
+    pub(crate) fn find(&self, id: u32, value: Value<'_, '_>, ctx: &Context<'_>) -> Option<u32> {
         if self.first.contains_key(&id) {
             return Some(id);
         }

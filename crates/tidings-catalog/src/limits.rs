@@ -6,6 +6,9 @@ use std::time::Duration;
 pub const DEPTH_MAX: usize = 64;
 /// Keys and values of a catalog file. The tree of them takes 20 bytes for each.
 pub const NODES_MAX: usize = 16_000_000;
+/// Bytes of a catalog file in JSON form. The YAML parser holds all of it back until its last brace,
+/// which takes 40 bytes of memory for each byte of text; the block form of YAML takes five.
+pub const JSON_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Faults listed, and likewise warnings; further ones are only counted.
 pub const FAULTS_MAX: usize = 1_000;
 

@@ -5,10 +5,11 @@
 //! Repeated keys are found where mappings are read, since only there the path is known.
 //!
 //! The parser holds back the pieces of a `{…}` or `[…]` that may still turn out to be a key until
-//! it closes: a file in JSON form takes about ten times its size while it is read.
+//! it closes. That is nothing for an entry of a list, and much for a whole file in JSON form: hence
+//! a limit of its own for those.
 
 use super::{Kind, Place, Raw, Tree};
-use crate::limits::{DEPTH_MAX, NODES_MAX};
+use crate::limits::{DEPTH_MAX, JSON_BYTES_MAX, NODES_MAX};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 /// Why a text has no tree. The place is that of the first problem; the rest is not looked at.
@@ -22,6 +23,16 @@ pub(crate) struct BuildError {
 /// Parses one document. A text without any value gives a tree without a root.
 pub(crate) fn build(text: &str) -> Result<Tree, BuildError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_start().starts_with(['{', '[']) && text.len() > JSON_BYTES_MAX {
+        return Err(BuildError {
+            place: Place::default(),
+            message: format!(
+                "{} bytes of JSON, the limit is {JSON_BYTES_MAX}",
+                text.len()
+            ),
+            hint: Some("write it as YAML, with each key on its own line"),
+        });
+    }
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| BuildError {

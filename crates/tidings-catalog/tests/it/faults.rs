@@ -344,6 +344,10 @@ fn numbers_durations_and_choices() {
 fn references_and_mappings() {
     check_destination("id_data_sources: [12345, 1171489]", "");
     check_destination(
+        "id_data_sources: ['20914']",
+        "D.id_data_sources[0]: expected a whole number, found text (remove the quotes)",
+    );
+    check_destination(
         "id_data_sources: [1, 12345, 12345]",
         "D.id_data_sources[0]: there is no data source 1\nD.id_data_sources[2]: data source 12345 is named twice",
     );
@@ -549,7 +553,7 @@ catalog.yaml:7: segments[0].rule: there is no trait 9
     check_rule(
         "NOT 1T",
         "\
-catalog.yaml:5: segments[0].rule: the rule is true for a profile without any trait (add `AND FREQUENCY([1T]) >= 1`, or AND with another trait that members must have)
+catalog.yaml:5: segments[0].rule: the rule is true for a profile without any trait (add `AND` and a trait that members must have)
     NOT 1T
         ^",
     );

@@ -49,30 +49,42 @@ fn json(traits: u32, segments: u32) -> String {
     )
 }
 
-#[test]
+/// Traits and segments.
+fn size() -> (u32, u32) {
+    match std::env::var_os("TIDINGS_LARGE") {
+        Some(_) => (100_000, 20_000),
+        None => (10_000, 2_000),
+    }
+}
+
+#[track_caller]
 #[expect(
     clippy::disallowed_methods,
     clippy::print_stderr,
     reason = "prints how long it took"
 )]
-fn a_large_catalog_is_read() {
-    let (traits, segments) = match std::env::var_os("TIDINGS_LARGE") {
-        Some(_) => (100_000, 20_000),
-        None => (10_000, 2_000),
-    };
-    for (form, text) in [
-        ("yaml", yaml(traits, segments)),
-        ("json", json(traits, segments)),
-    ] {
-        let started = Instant::now();
-        let loaded = read(&text).unwrap_or_else(|faults| panic!("{:#?}", faults.first()));
-        eprintln!(
-            "{form}: {traits} traits, {segments} segments, {} bytes: {:?}",
-            text.len(),
-            started.elapsed()
-        );
-        assert_eq!(loaded.catalog.traits.len(), traits as usize);
-        assert_eq!(loaded.catalog.segments.len(), segments as usize);
-        assert!(loaded.warnings.is_empty());
-    }
+fn check(form: &str, text: &str) {
+    let (traits, segments) = size();
+    let started = Instant::now();
+    let loaded = read(text).expect("a sound catalog");
+    eprintln!(
+        "{form}: {traits} traits, {segments} segments, {} bytes: {:?}",
+        text.len(),
+        started.elapsed()
+    );
+    assert_eq!(loaded.catalog.traits.len(), traits as usize);
+    assert_eq!(loaded.catalog.segments.len(), segments as usize);
+    assert!(loaded.warnings.is_empty());
+}
+
+#[test]
+fn a_large_catalog_is_read_from_yaml() {
+    let (traits, segments) = size();
+    check("yaml", &yaml(traits, segments));
+}
+
+#[test]
+fn a_large_catalog_is_read_from_json() {
+    let (traits, segments) = size();
+    check("json", &json(traits, segments));
 }

@@ -64,3 +64,13 @@ data_sources: [{ id: 9, name: N }]
 ";
     assert_eq!(report(text), "");
 }
+
+#[test]
+fn the_quickstart_is_sound() {
+    let text = include_str!("../../../../examples/quickstart/catalog.yaml");
+    let catalog = read(text).expect("a sound catalog").catalog;
+    assert_eq!(report(text), "");
+    let destination = catalog.destinations.first().expect("one destination");
+    assert_eq!(destination.mappings.len(), catalog.segments.len());
+    assert_eq!(destination.max_linger.as_secs(), 21);
+}

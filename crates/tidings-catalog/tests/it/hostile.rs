@@ -126,3 +126,16 @@ fn nesting_is_bounded() {
         assert_eq!(shown.lines().count(), 1);
     }
 }
+
+#[test]
+fn a_file_has_a_size_limit() {
+    let shown = report(&format!("{{{}}}", " ".repeat(64 * 1024 * 1024)));
+    let expected = "catalog.yaml: 67108866 bytes of JSON, the limit is 67108864 \
+                    (write it as YAML, with each key on its own line)";
+    assert_eq!(shown, expected);
+    let shown = report(&"#".repeat(256 * 1024 * 1024 + 1));
+    assert_eq!(
+        shown,
+        "catalog.yaml: 268435457 bytes, the limit is 268435456"
+    );
+}
