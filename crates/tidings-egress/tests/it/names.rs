@@ -1,7 +1,14 @@
 //! Names, addresses and the guard between them: refused addresses are never dialled.
 
 use crate::partner::{AMPLE, Authority, HOST, Partner, ok_times, outcome, request, settings};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tidings_egress::{
     AddressPolicy, Egress, EgressSettings, Endpoint, EndpointSettings, FailureClass, HostsFile,
     NameServers,
@@ -79,7 +86,7 @@ fn reply(query: &[u8], answer: impl Fn(&str, bool) -> Answer) -> Option<Vec<u8>>
             0,
             0,
             0,
-            60,
+            0,
             0,
         ]);
         out.push(u8::try_from(data.len()).unwrap());
@@ -225,34 +232,30 @@ async fn the_dangerous_switch_opens_loopback_but_not_everything() {
 }
 
 #[tokio::test]
-async fn a_name_that_turns_private_is_refused_when_it_is_resolved_again() {
-    // Rebinding: after the first answer the name points to this machine. No answer is cached.
+async fn a_name_that_moves_is_judged_again() {
+    // Rebinding: every other answer is the metadata service, which no switch opens.
     let partner = Partner::start(vec![ok_times(1)]).await;
-    let name_server = NameServer::start(|_, _| Some((0, vec!["127.0.0.1".parse().unwrap()]))).await;
-    for policy in [
-        AddressPolicy {
-            allow_private: true,
-        },
-        AddressPolicy::default(),
-    ] {
-        let egress = Egress::new(EgressSettings {
-            policy,
-            name_servers: NameServers::Listed(vec![name_server.address]),
-            hosts: HostsFile::Text(String::new()),
-            ..settings(&partner.authority)
-        })
-        .unwrap();
-        let endpoint =
-            Endpoint::new(egress, &partner.url("/"), EndpointSettings::default()).unwrap();
+    let asked = AtomicUsize::new(0);
+    let name_server = NameServer::start(move |_, wants_v6| {
+        let bad = !wants_v6 && asked.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+        let address = if bad { "169.254.169.254" } else { "127.0.0.1" };
+        Some((0, vec![address.parse().unwrap()]))
+    })
+    .await;
+    let egress = Egress::new(EgressSettings {
+        name_servers: NameServers::Listed(vec![name_server.address]),
+        hosts: HostsFile::Text(String::new()),
+        ..settings(&partner.authority)
+    })
+    .unwrap();
+    let endpoint = Endpoint::new(egress, &partner.url("/"), EndpointSettings::default()).unwrap();
+    for number in 0..10 {
         let attempt = endpoint.post(&request(), AMPLE).await;
-        let expected = if policy.allow_private {
-            "status_200 complete"
-        } else {
-            "address_refused"
-        };
-        assert_eq!(outcome(&attempt), expected);
+        let expected = ["status_200 complete", "address_refused"][number % 2];
+        assert_eq!(outcome(&attempt), expected, "{attempt:?}");
+        endpoint.close_idle();
     }
-    assert_eq!(partner.connections(), 1);
+    assert_eq!(partner.connections(), 5);
 }
 
 #[tokio::test]
