@@ -1,1 +1,73 @@
-//! Placeholder.
+//! The durable state of one process: profiles, links, pending and undelivered pairs, in an embedded
+//! database.
+//!
+//! One thread fills a [`Batch`] and commits it to the [`Store`], any thread reads. A commit is all or
+//! nothing, and on disk when it returns; commits have consecutive sequence numbers.
+//!
+//! # The directory
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `lock` | locked by the process that has the store open, whose id it holds |
+//! | `head` | how far acknowledged commits go (`head.rs`): a database that lags behind has lost some |
+//! | `db/` | the database |
+//! | `db.new/` | a database whose making was cut short; removed at the next start |
+//!
+//! # The rows
+//!
+//! One keyspace; [`keys`] has the form of keys. Numbers in values are varints.
+//!
+//! | key | value | why |
+//! | --- | --- | --- |
+//! | `p` device | profile, see [`codec`] | the truth; about 175 bytes for 20 traits, 5 segments, 2 ids |
+//! | `o` destination device | version, seq and time of the touch | the pending set; a second touch overwrites the row, so nothing is read first |
+//! | `u` destination device | version, flags, time, reason | pairs that were given up: held, or dropped and listed |
+//! | `i` data source, id | version, device, time | declared id to device |
+//! | `m/format` | u32 LE | the format of all this; a newer one is refused |
+//! | `m/epoch` | u32 LE | counts the times that the directory was opened |
+//! | `m/head` | seq u64 LE, hash u64 LE | written with every commit |
+//!
+//! Left for later, with their prefixes taken: `b` changes since a destination's last batch, `t` wake-ups,
+//! `a` the attempt log, `r` the removal ledger.
+//!
+//! # Example
+//!
+//! ```
+//! use tidings_store::{Batch, PendingRow, Store, StoreSettings};
+//! use tidings_engine::Profile;
+//! use tidings_model::{DestinationId, DeviceUuid, Timestamp};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let store = Store::open(dir.path(), &StoreSettings::default())?;
+//! let device: DeviceUuid = "19393572368547369350319949416899715727".parse()?;
+//! let destination = DestinationId(423);
+//!
+//! let mut batch = Batch::new();
+//! let since = Timestamp::parse("2016-07-27T16:17:22Z")?;
+//! let seq = store.next_seq();
+//! batch.put_profile(&device, &Profile::default());
+//! batch.put_pending(destination, &device, &PendingRow { seq, since });
+//! assert_eq!(store.commit(&batch)?, seq);
+//!
+//! assert_eq!(store.profile(&device)?, Some(Profile::default()));
+//! assert_eq!(store.pending(destination, None, 10)?.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod backend;
+mod batch;
+pub mod codec;
+mod error;
+mod head;
+pub mod keys;
+mod lock;
+mod settings;
+mod store;
+
+pub use batch::Batch;
+pub use codec::{Link, PendingRow, Undelivered};
+pub use error::{Cause, ErrorKind, StoreError};
+pub use head::Head;
+pub use settings::StoreSettings;
+pub use store::{FORMAT, Recovery, Store};

@@ -1,0 +1,190 @@
+//! The embedded database: fjall, one keyspace, and what is done about its weak points.
+//!
+//! - Its default is to leave a write in the page cache: every write here is synced before it returns.
+//! - It applies a batch to memory row by row. Scans read from a snapshot, which holds whole commits only;
+//!   single rows are read without one, since a row is whole or not there. In either case what is read has
+//!   been synced: a batch is applied after its sync.
+//! - After a failed write it refuses all others. The store says so with the first error.
+//! - It begins a new memtable when its thread gets round to it, however large the old one has become, and
+//!   waits for its thread in steps of 100 ms, for ever if that has died. So new memtables are begun here,
+//!   after the commit that filled one, and a commit waits here for room, or for the error.
+//! - It panics on some kinds of damage. A panic is caught here and becomes an error.
+//! - A directory whose creation was cut off cannot be opened again. So it is made under another name and
+//!   renamed when it is complete.
+//!
+//! Not here: what rows mean ([`crate::keys`], [`crate::codec`]), the head ([`crate::head`]).
+
+use crate::{
+    batch::Batch,
+    error::{Cause, StoreError},
+    head::sync_directory,
+    settings::StoreSettings,
+};
+use fjall::{AbstractTree, Database, Keyspace, OwnedWriteBatch, PersistMode, Readable, Slice};
+use std::{
+    fs, io,
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+const KEYSPACE: &str = "tidings";
+
+/// Memtables that wait to be written to a table while commits go on.
+const SEALED_MAX: usize = 2;
+/// Tables that wait to be merged while commits go on. The backend merges from 4 on, and slows commits
+/// down by itself from 20 on.
+const UNMERGED_MAX: usize = 16;
+/// How often to look whether there is room.
+const ROOM_POLL: Duration = Duration::from_millis(2);
+
+/// The database, open.
+pub(crate) struct Backend {
+    keyspace: Keyspace,
+    database: Database,
+    memtable_bytes: u64,
+}
+
+impl Backend {
+    /// Opens the database in `dir`, or makes one that holds the rows of `first`.
+    pub(crate) fn open(
+        dir: &Path,
+        settings: &StoreSettings,
+        first: &Batch,
+    ) -> Result<Self, StoreError> {
+        let path = dir.join("db");
+        let exists = path.try_exists();
+        if !exists.map_err(StoreError::file("look for", &path))? {
+            Self::create(dir, &path, settings, first)?;
+        }
+        Self::open_at(&path, settings)
+    }
+
+    fn create(
+        dir: &Path,
+        path: &Path,
+        settings: &StoreSettings,
+        first: &Batch,
+    ) -> Result<(), StoreError> {
+        let unfinished = dir.join("db.new");
+        match fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::file("remove", &unfinished)(error));
+            }
+            _ => {}
+        }
+        Self::open_at(&unfinished, settings)?.write(first, None)?;
+        fs::rename(&unfinished, path).map_err(StoreError::file("rename", &unfinished))?;
+        sync_directory(dir)
+    }
+
+    fn open_at(path: &Path, settings: &StoreSettings) -> Result<Self, StoreError> {
+        attempt("open", || {
+            let database = settings.database(path).open()?;
+            let keyspace = database.keyspace(KEYSPACE, StoreSettings::keyspace)?;
+            Ok(Self {
+                keyspace,
+                database,
+                memtable_bytes: settings.memtable_bytes(),
+            })
+        })
+    }
+
+    /// Writes all operations and this row, all or none, and syncs them.
+    pub(crate) fn write(
+        &self,
+        batch: &Batch,
+        row: Option<(&[u8], &[u8])>,
+    ) -> Result<(), StoreError> {
+        attempt("write to", || {
+            self.wait_for_room()?;
+            let mut rows = OwnedWriteBatch::with_capacity(self.database.clone(), batch.len() + 1)
+                .durability(Some(PersistMode::SyncData));
+            for operation in batch.operations() {
+                match operation.value {
+                    Some(value) => rows.insert(&self.keyspace, operation.key, value),
+                    None => rows.remove(&self.keyspace, operation.key),
+                }
+            }
+            if let Some((key, value)) = row {
+                rows.insert(&self.keyspace, key, value);
+            }
+            rows.commit()?;
+            if self.keyspace.tree.active_memtable().size() > self.memtable_bytes {
+                self.keyspace.rotate_memtable()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Waits while the backend is behind with writing memtables to tables and merging these.
+    fn wait_for_room(&self) -> fjall::Result<()> {
+        while self.keyspace.sealed_memtable_count() > SEALED_MAX
+            || self.keyspace.l0_table_count() > UNMERGED_MAX
+        {
+            // Fails once an error has stopped the backend's thread, which would make no more room.
+            self.database.persist(PersistMode::Buffer)?;
+            thread::sleep(ROOM_POLL);
+        }
+        Ok(())
+    }
+
+    /// The newest value of a row.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+        attempt("read from", || self.keyspace.get(key))
+    }
+
+    /// Calls `visit` with up to `limit` rows from `start` to before `end`, in the order of their keys.
+    pub(crate) fn scan(
+        &self,
+        start: Bound<&[u8]>,
+        end: &[u8],
+        limit: usize,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut visited = Ok(());
+        attempt("read from", || {
+            let range: (Bound<&[u8]>, Bound<&[u8]>) = (start, Bound::Excluded(end));
+            let rows = self
+                .database
+                .snapshot()
+                .range::<&[u8], _>(&self.keyspace, range);
+            for row in rows.take(limit) {
+                let (key, value) = row.into_inner()?;
+                visited = visit(&key, &value);
+                if visited.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        visited
+    }
+
+    /// Bytes on disk, the journal included.
+    pub(crate) fn disk_bytes(&self) -> Result<u64, StoreError> {
+        attempt("measure", || self.database.disk_space())
+    }
+
+    /// Number of rows, not exactly: rows that were written again may count more than once.
+    pub(crate) fn rows_approximate(&self) -> usize {
+        self.keyspace.approximate_len()
+    }
+}
+
+/// Runs a call into the backend; an error or a panic of it becomes an error that names the action.
+fn attempt<T>(
+    action: &'static str,
+    call: impl FnOnce() -> fjall::Result<T>,
+) -> Result<T, StoreError> {
+    // What a panic leaves behind is not looked at again: after one in a write the store refuses to
+    // write, and reads take nothing from earlier ones.
+    let source = match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(result)) => return Ok(result),
+        Ok(Err(error)) => Cause::new(error),
+        Err(payload) => Cause::panic(&*payload),
+    };
+    Err(StoreError::Backend { action, source })
+}

@@ -1,0 +1,18 @@
+//! Rows as bytes: profiles, links, pending and undelivered pairs.
+//!
+//! Every row starts with its format version. Numbers are varints (`codec/bytes.rs`); the layout of each row
+//! stands at the top of its module. A writer appends to a buffer that is used again; a reader allocates
+//! nothing but the lists that it returns.
+//!
+//! Invariants:
+//! - any profile comes back equal, even one whose lists are not in the order they should be in;
+//! - no bytes whatever make a reader panic, or allocate more than in proportion to their length.
+
+pub(crate) mod bytes;
+mod profile;
+mod rows;
+mod text;
+
+pub use bytes::{DecodeError, Problem};
+pub use profile::{decode_profile, encode_profile};
+pub use rows::{Link, PendingRow, REASON_BYTES_MAX, Undelivered};

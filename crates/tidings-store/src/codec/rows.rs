@@ -1,0 +1,162 @@
+//! The small rows: links, pending pairs, undelivered pairs.
+//!
+//! ```text
+//! link          version 1 | device as in a key | at: folded varint
+//! pending       version 1 | seq: varint | since: folded varint
+//! undelivered   version 1 | flags (1 held) | at: folded varint | reason: UTF-8 to the end
+//! ```
+
+use super::bytes::{DecodeError, Problem, Reader, put_i64, put_u64};
+use crate::keys;
+use tidings_model::{DeviceUuid, Timestamp};
+
+const VERSION: u8 = 1;
+const HELD: u8 = 1;
+
+/// Bytes of an undelivered pair's reason; longer ones are cut.
+pub const REASON_BYTES_MAX: usize = 200;
+
+/// A declared id is linked to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The device.
+    pub uuid: DeviceUuid,
+    /// When it was linked.
+    pub at: Timestamp,
+}
+
+/// A partner has not been told the newest state of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingRow {
+    /// Sequence number of the commit that touched the pair last.
+    pub seq: u64,
+    /// When it was first touched since the partner was last told.
+    pub since: Timestamp,
+}
+
+/// A partner could not be told the state of a device, and attempts have ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// When the last attempt failed.
+    pub at: Timestamp,
+    /// Why, in at most [`REASON_BYTES_MAX`] bytes; the rest is cut when it is stored.
+    pub reason: Box<str>,
+    /// It is sent again when the destination recovers, on the next trigger or on request. Otherwise it
+    /// was dropped and is only listed.
+    pub held: bool,
+}
+
+impl Link {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        keys::put_uuid(out, &self.uuid);
+        put_i64(out, self.at.0);
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.version(VERSION)?;
+        let uuid = keys::read_uuid(&mut reader)?;
+        let at = Timestamp(reader.i64("link's time")?);
+        reader.end("link")?;
+        Ok(Self { uuid, at })
+    }
+}
+
+impl PendingRow {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        put_u64(out, self.seq);
+        put_i64(out, self.since.0);
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.version(VERSION)?;
+        let seq = reader.u64("pending seq")?;
+        let since = Timestamp(reader.i64("pending since")?);
+        reader.end("pending pair")?;
+        Ok(Self { seq, since })
+    }
+}
+
+impl Undelivered {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        out.push(if self.held { HELD } else { 0 });
+        put_i64(out, self.at.0);
+        let length = self.reason.floor_char_boundary(REASON_BYTES_MAX);
+        out.extend(self.reason.bytes().take(length));
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.version(VERSION)?;
+        let held = reader.flags("undelivered flags", HELD)? & HELD != 0;
+        let at = Timestamp(reader.i64("undelivered time")?);
+        let reason = std::str::from_utf8(reader.rest())
+            .map_err(|_| reader.fail("reason", Problem::NotUtf8))?;
+        Ok(Self {
+            at,
+            reason: reason.into(),
+            held,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        let long = Undelivered {
+            at: Timestamp(1),
+            reason: "é".repeat(150).into(),
+            held: true,
+        };
+        let mut out = Vec::new();
+        long.encode(&mut out);
+        let stored = Undelivered::decode(&out).unwrap();
+        assert_eq!(&*stored.reason, "é".repeat(100));
+
+        out.clear();
+        let reason = format!("a{}", "é".repeat(150)).into();
+        Undelivered { reason, ..long }.encode(&mut out);
+        assert_eq!(Undelivered::decode(&out).unwrap().reason.len(), 199);
+    }
+
+    proptest! {
+        #[test]
+        fn rows_come_back(
+            uuid in "[0-9]{1,64}|[0-9]{38}",
+            (at, seq) in any::<(i64, u64)>(),
+            reason in "\\PC{0,40}",
+            held in any::<bool>(),
+        ) {
+            let (at, mut out) = (Timestamp(at), Vec::new());
+            let link = Link { uuid: uuid.parse().unwrap(), at };
+            link.encode(&mut out);
+            prop_assert_eq!(Link::decode(&out), Ok(link));
+
+            out.clear();
+            let pending = PendingRow { seq, since: at };
+            pending.encode(&mut out);
+            prop_assert_eq!(PendingRow::decode(&out), Ok(pending));
+
+            out.clear();
+            let undelivered = Undelivered { at, reason: reason.into(), held };
+            undelivered.encode(&mut out);
+            prop_assert_eq!(Undelivered::decode(&out), Ok(undelivered));
+        }
+
+        #[test]
+        fn no_bytes_make_a_reader_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Some(first) = bytes.first_mut() {
+                *first = VERSION;
+            }
+            drop((Link::decode(&bytes), PendingRow::decode(&bytes), Undelivered::decode(&bytes)));
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The store: open, commit, and where the commits stand. Reads are in `store/read.rs`.
+//!
+//! Invariants:
+//! - a commit is all or nothing, and durable when [`Store::commit`] returns its sequence number;
+//! - sequence numbers rise by one from [`Head::seq`], also across restarts, and are not used twice even
+//!   where acknowledged commits were lost;
+//! - after a failed commit nothing is written until the directory is opened again.
+
+mod read;
+
+use crate::{
+    backend::Backend,
+    batch::Batch,
+    codec::{DecodeError, bytes::Reader},
+    error::StoreError,
+    head::{Head, HeadFile, Record},
+    keys,
+    lock::Lock,
+    settings::StoreSettings,
+};
+use std::{
+    fmt,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// The format of a data directory that this version writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// The durable state of one process.
+///
+/// One thread commits; any number read at the same time. A read sees what has been committed and synced,
+/// never what is not.
+pub struct Store {
+    // Closed before the lock is given up: fields are dropped in this order.
+    backend: Backend,
+    writer: Mutex<Writer>,
+    /// Apart from the writer, which is locked for as long as a sync takes.
+    head: Mutex<Head>,
+    epoch: u32,
+    recovery: Recovery,
+    dir: PathBuf,
+    _lock: Lock,
+}
+
+struct Writer {
+    head_file: HeadFile,
+    /// The first failure: what every later commit answers with.
+    failed: Option<StoreError>,
+}
+
+/// What was found when a store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// The directory held no store before.
+    pub created: bool,
+    /// Acknowledged commits that are missing, and were allowed to be.
+    pub lost_commits: u64,
+    /// The file `head` was there and whole, so that lost commits would have been noticed.
+    pub head_checked: bool,
+}
+
+impl Store {
+    /// Opens the store in `dir`, which is made if it is not there, and counts up its epoch.
+    ///
+    /// On return the new epoch is durable, and all commits that were acknowledged before are there.
+    /// A process that was killed leaves nothing that is in the way.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], at once, when another process has the directory open;
+    /// [`StoreError::NewerFormat`], [`StoreError::Lost`] or [`StoreError::Diverged`] as they say; others
+    /// when a file cannot be used or the database is damaged. Nothing of ours was changed then; the
+    /// backend may have cut a damaged end off its journal, so copy the directory before trying repairs.
+    ///
+    /// # Cost
+    /// Reads the backend's journal, up to some 128 MiB.
+    pub fn open(dir: &Path, settings: &StoreSettings) -> Result<Self, StoreError> {
+        // What is in there is personal data: for this user alone.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(StoreError::file("make", dir))?;
+        let lock = Lock::take(dir)?;
+        let backend = Backend::open(dir, settings, &first_rows())?;
+        let found = read_meta(dir, &backend)?;
+        let (mut head_file, acknowledged) = HeadFile::open(dir)?;
+
+        let mut recovery = Recovery {
+            created: found == Record::default() && acknowledged.is_none(),
+            head_checked: acknowledged.is_some(),
+            lost_commits: 0,
+        };
+        let acknowledged = acknowledged.unwrap_or_default();
+        let mut head = found.head;
+        match check_head(dir, head, acknowledged.head) {
+            Ok(()) => {}
+            Err(StoreError::Lost { missing, .. }) if settings.dangerous_allow_loss => {
+                recovery.lost_commits = missing;
+                head.seq = acknowledged.head.seq;
+            }
+            Err(error) => return Err(error),
+        }
+        let epoch = found.epoch.max(acknowledged.epoch).saturating_add(1);
+
+        let mut batch = Batch::new();
+        batch.put_meta(keys::EPOCH, &epoch.to_le_bytes());
+        backend.write(&batch, Some((keys::HEAD, &head.encode())))?;
+        head_file.write(Record { epoch, head })?;
+        head_file.sync(dir)?;
+        Ok(Self {
+            backend,
+            writer: Mutex::new(Writer {
+                head_file,
+                failed: None,
+            }),
+            head: Mutex::new(head),
+            epoch,
+            recovery,
+            dir: dir.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Writes the batch, all of it or nothing, and returns its sequence number: one more than the last.
+    ///
+    /// When this returns a number, the batch survives `kill -9` and power loss. A batch without
+    /// operations takes a number too. The batch is left as it is: clear it to fill it again.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`]: nothing was written, other batches can be. Any other: whether the batch
+    /// is on disk is not known, and every commit from now on fails with the same error. Drop the store
+    /// and open it again: its head says how far it got.
+    ///
+    /// # Cost
+    /// One sync of the disk; more while the backend is behind with its tables, which slows commits down.
+    pub fn commit(&self, batch: &Batch) -> Result<u64, StoreError> {
+        let mut writer = lock(&self.writer);
+        if let Some(failed) = &writer.failed {
+            return Err(failed.clone());
+        }
+        batch.check()?;
+        let head = self.head().after(batch.operations_bytes());
+        let record = Record {
+            epoch: self.epoch,
+            head,
+        };
+        let written = self
+            .backend
+            .write(batch, Some((keys::HEAD, &head.encode())));
+        if let Err(error) = written.and_then(|()| writer.head_file.write(record)) {
+            writer.failed = Some(error.clone());
+            return Err(error);
+        }
+        *lock(&self.head) = head;
+        Ok(head.seq)
+    }
+
+    /// The last commit. Does not wait for one that is being written.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        *lock(&self.head)
+    }
+
+    /// The sequence number that the next commit gets, if none is being written now. A caller that
+    /// commits from one thread may count on from here by itself.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.head().seq + 1
+    }
+
+    /// How often the directory has been opened; higher than in any run before.
+    #[must_use]
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// What was found when the store was opened.
+    #[must_use]
+    pub const fn recovery(&self) -> Recovery {
+        self.recovery
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("dir", &self.dir)
+            .field("epoch", &self.epoch)
+            .field("head", &self.head())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The rows of the store itself in a new directory.
+fn first_rows() -> Batch {
+    let mut batch = Batch::new();
+    batch.put_meta(keys::FORMAT, &FORMAT.to_le_bytes());
+    batch.put_meta(keys::EPOCH, &0u32.to_le_bytes());
+    batch.put_meta(keys::HEAD, &Head::default().encode());
+    batch
+}
+
+/// Epoch and head in the database, of a format that can be read.
+fn read_meta(dir: &Path, backend: &Backend) -> Result<Record, StoreError> {
+    let format = read_row(dir, backend, keys::FORMAT, "m/format", read_u32)?;
+    if format > FORMAT {
+        return Err(StoreError::NewerFormat {
+            dir: dir.to_owned(),
+            found: format,
+            supported: FORMAT,
+        });
+    }
+    Ok(Record {
+        epoch: read_row(dir, backend, keys::EPOCH, "m/epoch", read_u32)?,
+        head: read_row(dir, backend, keys::HEAD, "m/head", Head::decode)?,
+    })
+}
+
+fn read_row<T>(
+    dir: &Path,
+    backend: &Backend,
+    key: &[u8],
+    row: &'static str,
+    decode: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
+) -> Result<T, StoreError> {
+    let Some(value) = backend.get(key)? else {
+        let dir = dir.to_owned();
+        return Err(StoreError::Missing { dir, row });
+    };
+    decode(&value).map_err(StoreError::corrupt(format_args!("row {row}")))
+}
+
+fn read_u32(bytes: &[u8]) -> Result<u32, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let number = u32::from_le_bytes(reader.array("number")?);
+    reader.end("number")?;
+    Ok(number)
+}
+
+/// Whether the database, which ends at `found`, has everything that was acknowledged.
+fn check_head(dir: &Path, found: Head, acknowledged: Head) -> Result<(), StoreError> {
+    let dir = dir.to_owned();
+    if found.seq < acknowledged.seq {
+        return Err(StoreError::Lost {
+            dir,
+            missing: acknowledged.seq - found.seq,
+            found: found.seq,
+            acknowledged: acknowledged.seq,
+        });
+    }
+    if found.seq == acknowledged.seq && found.hash != acknowledged.hash {
+        let seq = found.seq;
+        return Err(StoreError::Diverged { dir, seq });
+    }
+    Ok(())
+}
+
+/// What these locks guard is whole at any time, so a panic of another thread changes nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

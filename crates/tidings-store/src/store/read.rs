@@ -1,0 +1,319 @@
+//! Reads: single rows, and pages of rows in the order of their keys.
+
+use super::Store;
+use crate::{
+    codec::{Link, PendingRow, Undelivered, bytes::DecodeError, bytes::Reader, decode_profile},
+    error::StoreError,
+    keys,
+};
+use std::ops::Bound;
+use tidings_engine::Profile;
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid};
+
+impl Store {
+    /// The profile of a device, `None` when there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the profile is damaged.
+    pub fn profile(&self, uuid: &DeviceUuid) -> Result<Option<Profile>, StoreError> {
+        let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_profile(&mut key, uuid);
+        let row = self.backend.get(&key)?;
+        row.map(|value| decode_profile(&value).map_err(damaged_profile(uuid)))
+            .transpose()
+    }
+
+    /// Appends the stored bytes of a device's profile to `out`, for [`crate::codec::decode_profile`];
+    /// false when there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn profile_bytes(&self, uuid: &DeviceUuid, out: &mut Vec<u8>) -> Result<bool, StoreError> {
+        let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_profile(&mut key, uuid);
+        let row = self.backend.get(&key)?;
+        out.extend_from_slice(row.as_deref().unwrap_or_default());
+        Ok(row.is_some())
+    }
+
+    /// Up to `limit` profiles after that of `after`, or from the first.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or one of the profiles is damaged.
+    pub fn profiles(
+        &self,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<(DeviceUuid, Profile)>, StoreError> {
+        let prefix = [keys::PROFILE];
+        self.page(&prefix, after, limit, |key, value| {
+            let mut reader = Reader::new(key);
+            let uuid = reader
+                .u8("row kind")
+                .and_then(|_| keys::read_uuid(&mut reader))
+                .map_err(StoreError::corrupt("key of a profile"))?;
+            let profile = decode_profile(value).map_err(damaged_profile(&uuid))?;
+            Ok((uuid, profile))
+        })
+    }
+
+    /// The device that a declared id is linked to, `None` when it is not.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the link is damaged.
+    pub fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, StoreError> {
+        let mut key = Vec::with_capacity(KEY_BYTES_USUAL + id.len());
+        keys::put_link(&mut key, data_source, id);
+        let row = self.backend.get(&key)?;
+        // The id itself is a person's: it does not go into errors.
+        let row = row.map(|value| {
+            let row = format_args!("link of an id of data source {data_source}");
+            Link::decode(&value).map_err(StoreError::corrupt(row))
+        });
+        row.transpose()
+    }
+
+    /// The pending row of a pair, `None` when it is not pending.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the row is damaged.
+    pub fn pending_row(
+        &self,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+    ) -> Result<Option<PendingRow>, StoreError> {
+        self.pair(keys::PENDING, destination, uuid, PendingRow::decode)
+    }
+
+    /// The undelivered row of a pair, `None` when it is not listed.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the row is damaged.
+    pub fn undelivered_row(
+        &self,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+    ) -> Result<Option<Undelivered>, StoreError> {
+        self.pair(keys::UNDELIVERED, destination, uuid, Undelivered::decode)
+    }
+
+    /// Up to `limit` pending pairs of a destination after that of the device `after`, or from the first,
+    /// in the order of their keys.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or one of the rows is damaged.
+    ///
+    /// # Cost
+    /// Pairs that were deleted lately are passed over one by one, until the backend has merged them
+    /// away: take pages from where the last one ended, not from the first again and again.
+    pub fn pending(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<(DeviceUuid, PendingRow)>, StoreError> {
+        self.pairs(keys::PENDING, destination, after, limit, PendingRow::decode)
+    }
+
+    /// Up to `limit` undelivered pairs of a destination after that of the device `after`, or from the
+    /// first, in the order of their keys.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or one of the rows is damaged.
+    pub fn undelivered(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<(DeviceUuid, Undelivered)>, StoreError> {
+        let kind = keys::UNDELIVERED;
+        self.pairs(kind, destination, after, limit, Undelivered::decode)
+    }
+
+    /// Number of pending pairs of a destination, counted up to `limit`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    ///
+    /// # Cost
+    /// Reads the rows that it counts.
+    pub fn pending_count(
+        &self,
+        destination: DestinationId,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.count(keys::PENDING, destination, limit)
+    }
+
+    /// Number of undelivered pairs of a destination, counted up to `limit`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    ///
+    /// # Cost
+    /// Reads the rows that it counts.
+    pub fn undelivered_count(
+        &self,
+        destination: DestinationId,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.count(keys::UNDELIVERED, destination, limit)
+    }
+
+    /// Destinations that have pending pairs, ascending; also ones that are in no catalog any more.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    ///
+    /// # Cost
+    /// One seek per destination, and the deleted pairs before its first pending one.
+    pub fn destinations_with_pending(&self) -> Result<Vec<DestinationId>, StoreError> {
+        self.destinations(keys::PENDING)
+    }
+
+    /// Destinations that have undelivered pairs, ascending; also ones that are in no catalog any more.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    ///
+    /// # Cost
+    /// One seek per destination.
+    pub fn destinations_with_undelivered(&self) -> Result<Vec<DestinationId>, StoreError> {
+        self.destinations(keys::UNDELIVERED)
+    }
+
+    /// Bytes on disk, the journal included.
+    ///
+    /// # Errors
+    /// When the journal cannot be measured.
+    pub fn disk_bytes(&self) -> Result<u64, StoreError> {
+        self.backend.disk_bytes()
+    }
+
+    /// Number of rows of all kinds, more or less: rows that were written again count more than once
+    /// until the backend has merged them.
+    #[must_use]
+    pub fn rows_approximate(&self) -> usize {
+        self.backend.rows_approximate()
+    }
+
+    fn pair<T>(
+        &self,
+        kind: u8,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+        decode: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_pair(&mut key, kind, destination, uuid);
+        let row = self.backend.get(&key)?;
+        row.map(|value| decode(&value).map_err(damaged_pair(kind, destination, uuid)))
+            .transpose()
+    }
+
+    fn pairs<T>(
+        &self,
+        kind: u8,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+        decode: impl Fn(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<Vec<(DeviceUuid, T)>, StoreError> {
+        let mut prefix = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_destination(&mut prefix, kind, destination);
+        self.page(&prefix, after, limit, |key, value| {
+            let key = keys::read_pair(key).map_err(StoreError::corrupt("key of a pair"));
+            let (_, uuid) = key?;
+            let row = decode(value).map_err(damaged_pair(kind, destination, &uuid))?;
+            Ok((uuid, row))
+        })
+    }
+
+    /// Up to `limit` rows whose key is `prefix` and a device after `after`.
+    fn page<T>(
+        &self,
+        prefix: &[u8],
+        after: Option<&DeviceUuid>,
+        limit: usize,
+        decode: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut start = prefix.to_vec();
+        let start = match after {
+            None => Bound::Included(&start[..]),
+            Some(uuid) => {
+                keys::put_uuid(&mut start, uuid);
+                Bound::Excluded(&start[..])
+            }
+        };
+        let mut rows = Vec::new();
+        let end = keys::prefix_end(prefix);
+        self.backend.scan(start, &end, limit, |key, value| {
+            rows.push(decode(key, value)?);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    fn count(
+        &self,
+        kind: u8,
+        destination: DestinationId,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let mut prefix = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_destination(&mut prefix, kind, destination);
+        let (start, end) = (Bound::Included(&prefix[..]), keys::prefix_end(&prefix));
+        let mut count = 0;
+        self.backend.scan(start, &end, limit, |_, _| {
+            count += 1;
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// Destinations with rows of a kind: from each, on to the first row of another.
+    fn destinations(&self, kind: u8) -> Result<Vec<DestinationId>, StoreError> {
+        let (mut start, end) = (vec![kind], keys::prefix_end(&[kind]));
+        let mut destinations = Vec::new();
+        loop {
+            let mut next = None;
+            self.backend
+                .scan(Bound::Included(&start), &end, 1, |key, _| {
+                    let key = keys::read_pair(key).map_err(StoreError::corrupt("key of a pair"));
+                    next = Some(key?.0);
+                    Ok(())
+                })?;
+            let Some(destination) = next else {
+                return Ok(destinations);
+            };
+            destinations.push(destination);
+            start.clear();
+            keys::put_destination(&mut start, kind, destination);
+            start = keys::prefix_end(&start);
+        }
+    }
+}
+
+/// Bytes of a key of a device of 38 digits.
+const KEY_BYTES_USUAL: usize = 24;
+
+fn damaged_profile(uuid: &DeviceUuid) -> impl FnOnce(DecodeError) -> StoreError {
+    // Written out only when there is an error: this is passed along with every read.
+    move |error| StoreError::corrupt(format_args!("profile of device {uuid}"))(error)
+}
+
+fn damaged_pair(
+    kind: u8,
+    destination: DestinationId,
+    uuid: &DeviceUuid,
+) -> impl FnOnce(DecodeError) -> StoreError {
+    let kind = if kind == keys::PENDING {
+        "pending"
+    } else {
+        "undelivered"
+    };
+    move |error| {
+        let row = format_args!("{kind} row of destination {destination} and device {uuid}");
+        StoreError::corrupt(row)(error)
+    }
+}

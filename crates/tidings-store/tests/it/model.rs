@@ -1,0 +1,273 @@
+//! The store beside a twin of plain maps: the same commits, the same answers, across restarts.
+
+use crate::support::{open, profile};
+use proptest::{
+    collection::vec,
+    prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest},
+    test_runner::{Config, TestCaseError},
+};
+use std::collections::BTreeMap;
+use tidings_engine::Profile;
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
+use tidings_store::{Batch, Link, PendingRow, Store, Undelivered};
+
+/// The order of the store's keys: ids of 38 digits by number, then others by length and digits.
+type DeviceOrder = (usize, DeviceUuid);
+
+fn order(uuid: &DeviceUuid) -> DeviceOrder {
+    (uuid.as_text().map_or(0, str::len), uuid.clone())
+}
+
+#[derive(Default)]
+struct Twin {
+    profiles: BTreeMap<DeviceOrder, Profile>,
+    links: BTreeMap<(u32, String), Link>,
+    pending: BTreeMap<(u32, DeviceOrder), PendingRow>,
+    undelivered: BTreeMap<(u32, DeviceOrder), Undelivered>,
+    seq: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Row {
+    PutProfile(DeviceUuid, u64),
+    DeleteProfile(DeviceUuid),
+    PutLink(u32, String, DeviceUuid),
+    DeleteLink(u32, String),
+    PutPending(u32, DeviceUuid, i64),
+    DeletePending(u32, DeviceUuid),
+    PutUndelivered(u32, DeviceUuid, bool),
+    DeleteUndelivered(u32, DeviceUuid),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Commit(Vec<Row>),
+    Reopen,
+    Page { destination: u32, limit: usize },
+}
+
+/// Few enough devices that rows are overwritten and deleted.
+fn device() -> impl Strategy<Value = DeviceUuid> {
+    let text = prop_oneof!["0{36}[0-9]{2}", "[01]{1,3}", "0[0-9]{42}"];
+    text.prop_map(|text| text.parse().unwrap())
+}
+
+/// Numbers whose keys have zero to four bytes.
+fn number() -> impl Strategy<Value = u32> {
+    (0..6usize).prop_map(|n| [0, 7, 255, 256, 70_000, u32::MAX][n])
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let id = "[ab]{0,2}";
+    prop_oneof![
+        4 => (device(), 0..1000u64).prop_map(|(uuid, n)| Row::PutProfile(uuid, n)),
+        1 => device().prop_map(Row::DeleteProfile),
+        2 => (number(), id, device()).prop_map(|(ds, id, uuid)| Row::PutLink(ds, id, uuid)),
+        1 => (number(), id).prop_map(|(ds, id)| Row::DeleteLink(ds, id)),
+        4 => (number(), device(), any::<i64>()).prop_map(|(d, u, at)| Row::PutPending(d, u, at)),
+        3 => (number(), device()).prop_map(|(d, u)| Row::DeletePending(d, u)),
+        2 => (number(), device(), any::<bool>()).prop_map(|(d, u, h)| Row::PutUndelivered(d, u, h)),
+        1 => (number(), device()).prop_map(|(d, u)| Row::DeleteUndelivered(d, u)),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => vec(row(), 0..12).prop_map(Step::Commit),
+        1 => Just(Step::Reopen),
+        3 => (number(), 1..5usize).prop_map(|(destination, limit)| Step::Page { destination, limit }),
+    ]
+}
+
+impl Twin {
+    fn apply(&mut self, row: Row, batch: &mut Batch) {
+        match row {
+            Row::PutProfile(uuid, n) => {
+                batch.put_profile(&uuid, &profile(n));
+                self.profiles.insert(order(&uuid), profile(n));
+            }
+            Row::DeleteProfile(uuid) => {
+                batch.delete_profile(&uuid);
+                self.profiles.remove(&order(&uuid));
+            }
+            Row::PutLink(data_source, id, uuid) => {
+                let at = Timestamp(0);
+                let link = Link { uuid, at };
+                batch.put_link(DataSourceId(data_source), &id, &link);
+                self.links.insert((data_source, id), link);
+            }
+            Row::DeleteLink(data_source, id) => {
+                batch.delete_link(DataSourceId(data_source), &id);
+                self.links.remove(&(data_source, id));
+            }
+            Row::PutPending(destination, uuid, at) => {
+                let since = Timestamp(at);
+                let row = PendingRow { seq: 1, since };
+                batch.put_pending(DestinationId(destination), &uuid, &row);
+                self.pending.insert((destination, order(&uuid)), row);
+            }
+            Row::DeletePending(destination, uuid) => {
+                batch.delete_pending(DestinationId(destination), &uuid);
+                self.pending.remove(&(destination, order(&uuid)));
+            }
+            Row::PutUndelivered(destination, uuid, held) => {
+                let row = Undelivered {
+                    at: Timestamp(-1),
+                    reason: "status 500".into(),
+                    held,
+                };
+                batch.put_undelivered(DestinationId(destination), &uuid, &row);
+                self.undelivered.insert((destination, order(&uuid)), row);
+            }
+            Row::DeleteUndelivered(destination, uuid) => {
+                batch.delete_undelivered(DestinationId(destination), &uuid);
+                self.undelivered.remove(&(destination, order(&uuid)));
+            }
+        }
+    }
+
+    /// The rows of one destination.
+    fn of<T: Clone>(
+        rows: &BTreeMap<(u32, DeviceOrder), T>,
+        destination: u32,
+    ) -> Vec<(DeviceUuid, T)> {
+        let rows = rows.iter().filter(|((of, _), _)| *of == destination);
+        rows.map(|((_, (_, uuid)), row)| (uuid.clone(), row.clone()))
+            .collect()
+    }
+
+    fn destinations<T>(rows: &BTreeMap<(u32, DeviceOrder), T>) -> Vec<DestinationId> {
+        let mut destinations: Vec<_> = rows.keys().map(|(id, _)| DestinationId(*id)).collect();
+        destinations.dedup();
+        destinations
+    }
+
+    /// Everything that the store answers is what the twin would.
+    fn check(&self, store: &Store) -> Result<(), TestCaseError> {
+        prop_assert_eq!(store.head().seq, self.seq);
+        let profiles = self.profiles.iter();
+        let profiles: Vec<_> = profiles
+            .map(|((_, uuid), p)| (uuid.clone(), p.clone()))
+            .collect();
+        for (uuid, profile) in &profiles {
+            let found = store.profile(uuid).unwrap();
+            prop_assert_eq!(found.as_ref(), Some(profile));
+        }
+        prop_assert_eq!(store.profiles(None, usize::MAX).unwrap(), profiles);
+        for ((data_source, id), link) in &self.links {
+            let found = store.link(DataSourceId(*data_source), id).unwrap();
+            prop_assert_eq!(found.as_ref(), Some(link));
+        }
+        let pending = store.destinations_with_pending().unwrap();
+        prop_assert_eq!(&pending, &Self::destinations(&self.pending));
+        for destination in pending {
+            let rows = Self::of(&self.pending, destination.0);
+            prop_assert_eq!(
+                store.pending_count(destination, usize::MAX).unwrap(),
+                rows.len()
+            );
+            prop_assert_eq!(store.pending(destination, None, usize::MAX).unwrap(), rows);
+        }
+        let undelivered = store.destinations_with_undelivered().unwrap();
+        prop_assert_eq!(&undelivered, &Self::destinations(&self.undelivered));
+        for destination in undelivered {
+            let rows = Self::of(&self.undelivered, destination.0);
+            prop_assert_eq!(
+                store.undelivered_count(destination, 2).unwrap(),
+                rows.len().min(2)
+            );
+            prop_assert_eq!(
+                store.undelivered(destination, None, usize::MAX).unwrap(),
+                rows
+            );
+        }
+        Ok(())
+    }
+
+    /// Pages of a destination, one after the other, are all its rows.
+    fn check_pages(
+        &self,
+        store: &Store,
+        destination: u32,
+        limit: usize,
+    ) -> Result<(), TestCaseError> {
+        let mut rows: Vec<(DeviceUuid, PendingRow)> = Vec::new();
+        loop {
+            let after = rows.last().map(|(uuid, _)| uuid);
+            let page = store
+                .pending(DestinationId(destination), after, limit)
+                .unwrap();
+            prop_assert!(page.len() <= limit);
+            if page.is_empty() {
+                break;
+            }
+            rows.extend(page);
+        }
+        prop_assert_eq!(rows, Self::of(&self.pending, destination));
+        Ok(())
+    }
+}
+
+/// Rows that were deleted, or never there, are not found.
+fn check_absent(store: &Store, twin: &Twin, row: &Row) -> Result<(), TestCaseError> {
+    match row {
+        Row::DeleteProfile(uuid) => {
+            let expected = twin.profiles.get(&order(uuid)).cloned();
+            prop_assert_eq!(store.profile(uuid).unwrap(), expected);
+        }
+        Row::DeleteLink(data_source, id) => {
+            let expected = twin.links.get(&(*data_source, id.clone())).cloned();
+            prop_assert_eq!(
+                store.link(DataSourceId(*data_source), id).unwrap(),
+                expected
+            );
+        }
+        Row::DeletePending(destination, uuid) => {
+            let expected = twin.pending.get(&(*destination, order(uuid))).copied();
+            let found = store.pending_row(DestinationId(*destination), uuid);
+            prop_assert_eq!(found.unwrap(), expected);
+        }
+        Row::DeleteUndelivered(destination, uuid) => {
+            let expected = twin.undelivered.get(&(*destination, order(uuid))).cloned();
+            let found = store.undelivered_row(DestinationId(*destination), uuid);
+            prop_assert_eq!(found.unwrap(), expected);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 24, ..Config::default() })]
+
+    #[test]
+    fn the_store_answers_as_its_twin(steps in vec(step(), 1..24)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path()).unwrap();
+        let (mut twin, mut batch) = (Twin::default(), Batch::new());
+        for step in steps {
+            match step {
+                Step::Commit(rows) => {
+                    batch.clear();
+                    for row in rows.clone() {
+                        twin.apply(row, &mut batch);
+                    }
+                    prop_assert_eq!(batch.len(), rows.len());
+                    twin.seq += 1;
+                    prop_assert_eq!(store.commit(&batch).unwrap(), twin.seq);
+                    for row in &rows {
+                        check_absent(&store, &twin, row)?;
+                    }
+                }
+                Step::Reopen => {
+                    drop(store);
+                    store = open(dir.path()).unwrap();
+                }
+                Step::Page { destination, limit } => twin.check_pages(&store, destination, limit)?,
+            }
+            twin.check(&store)?;
+        }
+        drop(store);
+        twin.check(&open(dir.path()).unwrap())?;
+    }
+}

@@ -1,0 +1,125 @@
+//! Opening: what a new directory gets, who may open it, what is refused.
+
+use crate::support::{commit, open, settings, verify};
+use std::fs;
+use tidings_store::{Batch, ErrorKind, Head, Recovery, Store, StoreError};
+
+#[test]
+fn a_new_directory_is_made_and_found_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("a").join("b");
+    let store = open(&dir).unwrap();
+    assert_eq!((store.head(), store.epoch()), (Head::default(), 1));
+    let found = Recovery {
+        created: true,
+        lost_commits: 0,
+        head_checked: false,
+    };
+    assert_eq!(store.recovery(), found);
+    commit(&store, 3);
+    let head = store.head();
+    assert_eq!(head.seq, 3);
+    drop(store);
+
+    let store = open(&dir).unwrap();
+    assert_eq!((store.head(), store.epoch()), (head, 2));
+    let found = Recovery {
+        created: false,
+        lost_commits: 0,
+        head_checked: true,
+    };
+    assert_eq!(store.recovery(), found);
+    verify(&store).unwrap();
+}
+
+#[test]
+fn an_empty_batch_takes_a_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.commit(&Batch::new()).unwrap(), 1);
+    assert_eq!(store.next_seq(), 2);
+}
+
+#[test]
+fn a_second_opening_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path()).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    let own = std::process::id();
+    assert!(matches!(error, StoreError::InUse { pid: Some(pid), .. } if pid == own));
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    drop(first);
+    open(dir.path()).unwrap();
+}
+
+/// Rewrites rows of the store itself with the backend alone.
+fn rewrite(dir: &std::path::Path, key: &str, value: Option<&[u8]>) {
+    let database = fjall::Database::builder(dir.join("db")).open().unwrap();
+    let keyspace = database.keyspace("tidings", || unreachable!()).unwrap();
+    match value {
+        Some(value) => keyspace.insert(key, value).unwrap(),
+        None => keyspace.remove(key).unwrap(),
+    }
+}
+
+#[track_caller]
+fn check_refused(key: &str, value: Option<&[u8]>, kind: ErrorKind, expected: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    rewrite(dir.path(), key, value);
+    let error = open(dir.path()).unwrap_err();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    let text = text.replace(&dir.path().display().to_string(), "DIR");
+    assert_eq!((error.kind(), text.as_str()), (kind, expected));
+}
+
+#[test]
+fn what_cannot_be_read_is_refused() {
+    check_refused(
+        "m/format",
+        Some(&2u32.to_le_bytes()),
+        ErrorKind::Reject,
+        "DIR has format 2, this version of tidings reads up to 1; run the version that wrote it, or a \
+         newer one",
+    );
+    check_refused(
+        "m/format",
+        None,
+        ErrorKind::Corrupt,
+        "DIR has no row m/format: it is damaged, or not a store of tidings",
+    );
+    check_refused(
+        "m/head",
+        Some(&[1, 2, 3]),
+        ErrorKind::Corrupt,
+        "the row m/head is damaged: seq at byte 0 is cut short",
+    );
+}
+
+#[test]
+fn a_directory_whose_making_was_cut_short_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let unfinished = dir.path().join("db.new");
+    fs::create_dir(&unfinished).unwrap();
+    fs::write(unfinished.join("0.jnl"), "").unwrap();
+    commit(&open(dir.path()).unwrap(), 1);
+    assert!(!unfinished.exists());
+}
+
+#[test]
+fn a_file_in_the_way_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    fs::write(&path, "").unwrap();
+    let error = Store::open(&path, &settings()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(
+        error.to_string(),
+        format!("could not make {}", path.display())
+    );
+}
