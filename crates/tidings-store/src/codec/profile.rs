@@ -16,7 +16,7 @@
 //! ids            count, then each: key | data source + 1 | instant with flags (1 linked, 2·state) | text
 //! segments       count, then each: id | instant
 //! destinations   count, then each: id | flags (1 `told` is a subset, 2 `told_ids` is a subset, 4 owed,
-//!                8 pending) | told | told ids | owed: count, then segment and id each |
+//!                8 pending, 16 undelivered) | told | told ids | owed: count, then segment and id each |
 //!                pending: seq | instant | epoch | parts: count, then data source + 1 each
 //! event ids      count, then each: 8 bytes | instant
 //! ```
@@ -69,6 +69,7 @@ const TOLD_SUBSET: u8 = 1;
 const TOLD_IDS_SUBSET: u8 = 2;
 const OWED: u8 = 4;
 const PENDING: u8 = 8;
+const UNDELIVERED: u8 = 16;
 
 /// Appends the profile to `out`.
 ///
@@ -298,7 +299,9 @@ fn put_destinations(out: &mut Vec<u8>, profile: &Profile, instants: &mut Instant
     put_list(out, &profile.destinations, |out, state| {
         put_id(out, &mut previous, state.id.0);
         let flags_at = out.len();
-        let mut flags = flag(OWED, !state.owed.is_empty()) | flag(PENDING, state.pending.is_some());
+        let mut flags = flag(OWED, !state.owed.is_empty())
+            | flag(PENDING, state.pending.is_some())
+            | flag(UNDELIVERED, state.undelivered);
         out.push(flags);
 
         let segments = profile.segments.iter().map(|segment| segment.id);
@@ -351,7 +354,7 @@ fn read_destinations(
         let id = DestinationId(read_id(reader, "destination", &mut previous)?);
         let flags = reader.flags(
             "destination's flags",
-            TOLD_SUBSET | TOLD_IDS_SUBSET | OWED | PENDING,
+            TOLD_SUBSET | TOLD_IDS_SUBSET | OWED | PENDING | UNDELIVERED,
         )?;
         let told = if flags & TOLD_SUBSET != 0 {
             let segments = profile.segments.iter().map(|segment| segment.id);
@@ -395,6 +398,7 @@ fn read_destinations(
             told,
             told_ids,
             owed,
+            undelivered: flags & UNDELIVERED != 0,
             pending,
         })
     })

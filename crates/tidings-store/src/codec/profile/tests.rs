@@ -64,6 +64,7 @@ fn typical() -> Profile {
         told: told.to_vec(),
         told_ids: told_ids.iter().copied().map(IdKey).collect(),
         owed: vec![],
+        undelivered: false,
         pending: None,
     };
     Profile {
@@ -218,21 +219,26 @@ fn destination() -> impl Strategy<Value = Picks> {
         vec(number(), 0..4),
         vec(any::<u16>(), 0..3),
         owed,
+        any::<bool>(),
         option::of(pending()),
     );
-    let state = state.prop_map(|(id, told, told_ids, owed, pending)| DestinationState {
-        id: DestinationId(id),
-        told: told.into_iter().map(SegmentId).collect(),
-        told_ids: told_ids.into_iter().map(IdKey).collect(),
-        owed: owed
-            .into_iter()
-            .map(|(segment, id)| OwedZero {
-                segment: SegmentId(segment),
-                id: IdKey(id),
-            })
-            .collect(),
-        pending,
-    });
+    let state =
+        state.prop_map(
+            |(id, told, told_ids, owed, undelivered, pending)| DestinationState {
+                undelivered,
+                id: DestinationId(id),
+                told: told.into_iter().map(SegmentId).collect(),
+                told_ids: told_ids.into_iter().map(IdKey).collect(),
+                owed: owed
+                    .into_iter()
+                    .map(|(segment, id)| OwedZero {
+                        segment: SegmentId(segment),
+                        id: IdKey(id),
+                    })
+                    .collect(),
+                pending,
+            },
+        );
     (state, vec(any::<bool>(), 0..20), vec(any::<bool>(), 0..6))
 }
 
