@@ -60,15 +60,23 @@ impl Breaker {
             Some(failing) => failing.given_up = failing.given_up.saturating_add(1),
             None => {
                 let next_probe = now.plus(PROBE_FIRST);
-                self.failing =
-                    Some(Failing { since: now, given_up: 1, pause: PROBE_FIRST, next_probe });
+                self.failing = Some(Failing {
+                    since: now,
+                    given_up: 1,
+                    pause: PROBE_FIRST,
+                    next_probe,
+                });
             }
         }
     }
 
     /// True when a probe is due; the next one is then later.
     pub(crate) fn take_probe(&mut self, now: Millis) -> bool {
-        let Some(failing) = self.failing.as_mut().filter(|failing| failing.next_probe <= now) else {
+        let Some(failing) = self
+            .failing
+            .as_mut()
+            .filter(|failing| failing.next_probe <= now)
+        else {
             return false;
         };
         failing.pause = (failing.pause * 2).min(PROBE_MAX);
@@ -81,11 +89,15 @@ impl Breaker {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.failing.as_ref().is_some_and(|failing| failing.given_up >= OPEN_AFTER)
+        self.failing
+            .as_ref()
+            .is_some_and(|failing| failing.given_up >= OPEN_AFTER)
     }
 
     pub(crate) fn health(&self) -> Health {
-        let Some(failing) = &self.failing else { return Health::Healthy };
+        let Some(failing) = &self.failing else {
+            return Health::Healthy;
+        };
         let (since, next_probe) = (failing.since, failing.next_probe);
         if self.is_open() {
             Health::Open { since, next_probe }

@@ -159,7 +159,11 @@ impl<P> Dispatcher<P> {
     /// A dispatcher that knows nothing yet: it begins by reading the pending set.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let lanes = settings.namespaces.iter().map(|&namespace| Lane::new(namespace)).collect();
+        let lanes = settings
+            .namespaces
+            .iter()
+            .map(|&namespace| Lane::new(namespace))
+            .collect();
         Self {
             settings,
             lanes,
@@ -216,17 +220,30 @@ impl<P> Dispatcher<P> {
     /// A device has something to tell.
     pub fn hint(&mut self, now: Millis, hint: &Hint) {
         let room = self.lanes.iter().map(Lane::len).sum::<usize>() < self.settings.waiting_max;
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.namespace == hint.namespace) else {
+        let Some(lane) = self
+            .lanes
+            .iter_mut()
+            .find(|lane| lane.namespace == hint.namespace)
+        else {
             return;
         };
-        let turn = Turn { objects: hint.objects.max(1), since: now };
-        let touch = Touch { seq: hint.seq, turn };
+        let turn = Turn {
+            objects: hint.objects.max(1),
+            since: now,
+        };
+        let touch = Touch {
+            seq: hint.seq,
+            turn,
+        };
         if lane.touch(&hint.uuid, touch, room) {
             return;
         }
         // Held devices are only waiting for better times; new ones have the right of way.
         if self.lanes.iter_mut().any(Lane::forget_held)
-            && let Some(lane) = self.lanes.iter_mut().find(|lane| lane.namespace == hint.namespace)
+            && let Some(lane) = self
+                .lanes
+                .iter_mut()
+                .find(|lane| lane.namespace == hint.namespace)
         {
             lane.touch(&hint.uuid, touch, true);
         }
@@ -248,13 +265,17 @@ impl<P> Dispatcher<P> {
 
     /// The answer to [`Action::Take`]: the devices in the order of the action.
     pub fn taken(&mut self, namespace: DataSourceId, users: Vec<Taken<P>>) {
-        let Some(index) = self.lane(namespace) else { return };
+        let Some(index) = self.lane(namespace) else {
+            return;
+        };
         let reserved = users.len().div_ceil(self.settings.users_max.max(1));
         self.reserved = self.reserved.saturating_sub(reserved);
         let mut members = Vec::new();
         let mut objects = Vec::new();
         for user in users {
-            let Some(lane) = self.lanes.get_mut(index) else { return };
+            let Some(lane) = self.lanes.get_mut(index) else {
+                return;
+            };
             if !lane.taken(&user.uuid, user.seq, user.objects.len()) {
                 continue;
             }
@@ -274,12 +295,20 @@ impl<P> Dispatcher<P> {
 
     /// The devices of a [`Action::Take`] could not be read; they wait again.
     pub fn not_taken(&mut self, now: Millis, namespace: DataSourceId, users: &[DeviceUuid]) {
-        let Some(index) = self.lane(namespace) else { return };
+        let Some(index) = self.lane(namespace) else {
+            return;
+        };
         let reserved = users.len().div_ceil(self.settings.users_max.max(1));
         self.reserved = self.reserved.saturating_sub(reserved);
         if let Some(lane) = self.lanes.get_mut(index) {
             for uuid in users {
-                lane.put_back(uuid, Turn { objects: 1, since: now });
+                lane.put_back(
+                    uuid,
+                    Turn {
+                        objects: 1,
+                        since: now,
+                    },
+                );
             }
         }
     }
@@ -287,12 +316,21 @@ impl<P> Dispatcher<P> {
     fn make_message(&mut self, lane: usize, members: Vec<(DeviceUuid, usize)>, objects: Vec<P>) {
         let id = MessageId(self.next_message);
         self.next_message += 1;
-        self.messages.insert(id, Message { lane, members, attempts: 0 });
+        self.messages.insert(
+            id,
+            Message {
+                lane,
+                members,
+                attempts: 0,
+            },
+        );
         self.ready.push_back((id, objects));
     }
 
     fn lane(&self, namespace: DataSourceId) -> Option<usize> {
-        self.lanes.iter().position(|lane| lane.namespace == namespace)
+        self.lanes
+            .iter()
+            .position(|lane| lane.namespace == namespace)
     }
 
     /// An attempt ended. `retry_delay` replaces the configured pause before a retry.
@@ -303,7 +341,9 @@ impl<P> Dispatcher<P> {
         success: bool,
         retry_delay: Option<Duration>,
     ) {
-        let Some(message) = self.messages.get_mut(&id) else { return };
+        let Some(message) = self.messages.get_mut(&id) else {
+            return;
+        };
         message.attempts += 1;
         if !success && message.attempts <= self.settings.retries {
             let pause = retry_delay.unwrap_or(self.settings.retry_delay);
@@ -322,21 +362,39 @@ impl<P> Dispatcher<P> {
     }
 
     fn end_message(&mut self, now: Millis, id: MessageId, success: bool) {
-        let Some(message) = self.messages.remove(&id) else { return };
-        let Some(lane) = self.lanes.get_mut(message.lane) else { return };
+        let Some(message) = self.messages.remove(&id) else {
+            return;
+        };
+        let Some(lane) = self.lanes.get_mut(message.lane) else {
+            return;
+        };
         let mut users = Vec::new();
         for (uuid, object) in message.members {
             let Some((seq, acknowledged)) = lane.object_done(&uuid, object, success) else {
                 continue;
             };
-            let user = SettledUser { uuid, seq, acknowledged };
+            let user = SettledUser {
+                uuid,
+                seq,
+                acknowledged,
+            };
             let hold = !user.delivered() && self.settings.after_failure == FailurePolicy::Hold;
             let objects = u16::try_from(user.acknowledged.len()).unwrap_or(u16::MAX);
-            lane.land(&user.uuid, hold.then_some(Turn { objects, since: now }));
+            lane.land(
+                &user.uuid,
+                hold.then_some(Turn {
+                    objects,
+                    since: now,
+                }),
+            );
             users.push(user);
         }
         let namespace = lane.namespace;
-        self.actions.push_back(Action::Settle { message: id, namespace, users });
+        self.actions.push_back(Action::Settle {
+            message: id,
+            namespace,
+            users,
+        });
     }
 
     /// The destination answers again: what was held is due.
@@ -349,7 +407,10 @@ impl<P> Dispatcher<P> {
     /// Changes the settings; the namespaces stay those of the start.
     pub fn reconfigure(&mut self, settings: Settings) {
         let namespaces = std::mem::take(&mut self.settings.namespaces);
-        self.settings = Settings { namespaces, ..settings };
+        self.settings = Settings {
+            namespaces,
+            ..settings
+        };
     }
 
     /// The next thing to do now, if any. Call until `None`.
@@ -367,15 +428,28 @@ impl<P> Dispatcher<P> {
             && let Some((message, objects)) = self.ready.pop_front()
         {
             self.in_flight += 1;
-            let lane = self.messages.get(&message).and_then(|m| self.lanes.get(m.lane));
+            let lane = self
+                .messages
+                .get(&message)
+                .and_then(|m| self.lanes.get(m.lane));
             let namespace = lane.map_or(DataSourceId::NONE, |lane| lane.namespace);
-            return Some(Action::Send { message, namespace, objects });
+            return Some(Action::Send {
+                message,
+                namespace,
+                objects,
+            });
         }
         if self.settings.paused {
             return None;
         }
         self.prepare_probe(now);
         self.poll_take(now).or_else(|| self.poll_rescan())
+    }
+
+    /// Outcomes that are known but not handed out yet; for a caller that stops and begins nothing
+    /// new.
+    pub fn settled(&mut self) -> Vec<Action<P>> {
+        self.actions.drain(..).collect()
     }
 
     fn prepare_probe(&mut self, now: Millis) {
@@ -395,7 +469,10 @@ impl<P> Dispatcher<P> {
             return self.probes.min(1);
         }
         let busy = self.in_flight + self.reserved + self.ready.len();
-        self.settings.in_flight_max.saturating_sub(busy).min(MESSAGES_PER_TAKE_MAX)
+        self.settings
+            .in_flight_max
+            .saturating_sub(busy)
+            .min(MESSAGES_PER_TAKE_MAX)
     }
 
     fn poll_take(&mut self, now: Millis) -> Option<Action<P>> {
@@ -403,7 +480,9 @@ impl<P> Dispatcher<P> {
         if messages_max == 0 {
             return None;
         }
-        let Settings { users_max, linger, .. } = self.settings;
+        let Settings {
+            users_max, linger, ..
+        } = self.settings;
         let due = |lane: &Lane| lane.due(users_max, linger, now).filter(|&due| due <= now);
         let (_, lane) = self
             .lanes
@@ -422,7 +501,10 @@ impl<P> Dispatcher<P> {
         }
         self.probes = 0;
         self.reserved += users.len().div_ceil(users_max.max(1));
-        Some(Action::Take { namespace: lane.namespace, users })
+        Some(Action::Take {
+            namespace: lane.namespace,
+            users,
+        })
     }
 
     fn poll_rescan(&mut self) -> Option<Action<P>> {
@@ -448,10 +530,18 @@ impl<P> Dispatcher<P> {
         }
         let lanes = (self.may_take() > 0)
             .then(|| {
-                let Settings { users_max, linger, .. } = self.settings;
-                self.lanes.iter().filter_map(|lane| lane.due(users_max, linger, now)).min()
+                let Settings {
+                    users_max, linger, ..
+                } = self.settings;
+                self.lanes
+                    .iter()
+                    .filter_map(|lane| lane.due(users_max, linger, now))
+                    .min()
             })
             .flatten();
-        [retry, lanes, self.breaker.next_probe()].into_iter().flatten().min()
+        [retry, lanes, self.breaker.next_probe()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

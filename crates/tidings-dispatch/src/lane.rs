@@ -12,7 +12,12 @@ pub(crate) enum Place {
     /// Its user objects have been asked for.
     Taking { touched: Option<Touch> },
     /// Its user objects are in messages.
-    InFlight { seq: u64, acknowledged: Vec<bool>, outstanding: usize, touched: Option<Touch> },
+    InFlight {
+        seq: u64,
+        acknowledged: Vec<bool>,
+        outstanding: usize,
+        touched: Option<Touch>,
+    },
     /// Its message was given up; it waits for a trigger, a probe or recovery.
     Held(Turn),
 }
@@ -76,9 +81,17 @@ impl Lane {
                 self.waiting_objects -= usize::from(turn.objects);
                 turn.objects = touch.turn.objects;
             }
+            // The user objects on their way were built from this touch or a later one.
+            Some(Place::InFlight { seq, .. }) if touch.seq <= *seq => {}
             Some(Place::Taking { touched } | Place::InFlight { touched, .. }) => {
                 let since = touched.map_or(touch.turn.since, |earlier| earlier.turn.since);
-                *touched = Some(Touch { turn: Turn { since, ..touch.turn }, ..touch });
+                *touched = Some(Touch {
+                    turn: Turn {
+                        since,
+                        ..touch.turn
+                    },
+                    ..touch
+                });
             }
             Some(Place::Held(_)) => {
                 self.held_count -= 1;
@@ -101,7 +114,9 @@ impl Lane {
         if self.waiting_objects >= objects_max {
             return Some(now);
         }
-        let Some(Place::Waiting(turn)) = self.places.get(self.waiting.front()?) else { return None };
+        let Some(Place::Waiting(turn)) = self.places.get(self.waiting.front()?) else {
+            return None;
+        };
         Some(turn.since.plus(linger))
     }
 
@@ -131,14 +146,21 @@ impl Lane {
 
     /// The device's user objects were built from the state of touch `seq`.
     pub(crate) fn taken(&mut self, uuid: &DeviceUuid, seq: u64, objects: usize) -> bool {
-        let Some(Place::Taking { touched }) = self.places.get(uuid) else { return false };
+        let Some(Place::Taking { touched }) = self.places.get(uuid) else {
+            return false;
+        };
         let touched = touched.filter(|touch| touch.seq > seq);
         if objects == 0 {
             self.end(uuid, touched);
             return false;
         }
         let acknowledged = vec![false; objects];
-        let place = Place::InFlight { seq, acknowledged, outstanding: objects, touched };
+        let place = Place::InFlight {
+            seq,
+            acknowledged,
+            outstanding: objects,
+            touched,
+        };
         self.places.insert(uuid.clone(), place);
         true
     }
@@ -157,8 +179,12 @@ impl Lane {
         object: usize,
         success: bool,
     ) -> Option<(u64, Vec<bool>)> {
-        let Some(Place::InFlight { seq, acknowledged, outstanding, .. }) =
-            self.places.get_mut(uuid)
+        let Some(Place::InFlight {
+            seq,
+            acknowledged,
+            outstanding,
+            ..
+        }) = self.places.get_mut(uuid)
         else {
             return None;
         };
@@ -172,7 +198,9 @@ impl Lane {
     /// The device's flight is over. With a touch since, it waits again; otherwise it is forgotten,
     /// or held in its old turn.
     pub(crate) fn land(&mut self, uuid: &DeviceUuid, hold: Option<Turn>) {
-        let Some(Place::InFlight { touched, .. }) = self.places.get(uuid) else { return };
+        let Some(Place::InFlight { touched, .. }) = self.places.get(uuid) else {
+            return;
+        };
         let touched = *touched;
         match hold {
             Some(turn) if touched.is_none() => {
@@ -198,7 +226,9 @@ impl Lane {
     pub(crate) fn release(&mut self, count: usize) -> usize {
         let mut released = 0;
         while released < count {
-            let Some(uuid) = self.held.pop_front() else { break };
+            let Some(uuid) = self.held.pop_front() else {
+                break;
+            };
             if let Some(&Place::Held(turn)) = self.places.get(&uuid) {
                 self.held_count -= 1;
                 self.wait(uuid, turn);
@@ -224,7 +254,8 @@ impl Lane {
     fn compact_held(&mut self) {
         if self.held.len() > 2 * self.held_count + 16 {
             let places = &self.places;
-            self.held.retain(|uuid| matches!(places.get(uuid), Some(Place::Held(_))));
+            self.held
+                .retain(|uuid| matches!(places.get(uuid), Some(Place::Held(_))));
         }
     }
 }
