@@ -1,0 +1,155 @@
+//! The private side: health, status, and the virtual clock of rehearsals.
+//!
+//! It has no authentication yet, which is why the server binds it to loopback only.
+
+use crate::{
+    destination::read,
+    server::Shared,
+    stats::{DestinationState, NamedStats},
+};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tidings_collect::Problem;
+use tidings_dispatch::Health;
+use tidings_model::Timestamp;
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/v1/status", get(status))
+        .route("/v1/dev/clock", post(move_clock))
+        .fallback(tidings_collect::problem::not_found)
+        .with_state(shared)
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    if *shared.stopping.borrow() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    // The answer comes from behind the last commit: it proves that the store still takes writes.
+    if shared.writer.flush().await {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store has failed\n").into_response()
+    }
+}
+
+async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let stats = &shared.stats;
+    let destinations: Vec<_> = shared.destinations.iter().map(destination).collect();
+    Json(json!({
+        "now": shared.clock.now().to_string(),
+        "events": {
+            "accepted": read(&stats.events_accepted),
+            "duplicates": read(&stats.events_duplicate),
+            "rejected": read(&stats.events_rejected),
+        },
+        "segments": {
+            "entered": read(&stats.segments_entered),
+            "left": read(&stats.segments_left),
+        },
+        "commits": read(&stats.commits),
+        "destinations": destinations,
+    }))
+}
+
+fn destination(named: &NamedStats) -> Value {
+    let stats = &named.stats;
+    let DestinationState {
+        health,
+        failing_since,
+        last_failure,
+        waiting,
+        held,
+        in_flight,
+        refused,
+    } = stats.state();
+    let health = match (&refused, health) {
+        (Some(_), _) => "refused",
+        (None, None) => "starting",
+        (None, Some(Health::Healthy)) => "healthy",
+        (None, Some(Health::Failing { .. })) => "failing",
+        (None, Some(Health::Open { .. })) => "open",
+    };
+    json!({
+        "id": named.id.0,
+        "name": named.name,
+        "health": health,
+        "failing_since": failing_since.map(|since| since.to_string()),
+        "last_failure": last_failure,
+        "refused": refused,
+        "waiting": waiting,
+        "held": held,
+        "in_flight": in_flight,
+        "messages_delivered": read(&stats.messages_delivered),
+        "messages_failed": read(&stats.messages_failed),
+        "users_told": read(&stats.users_told),
+        "attempts": read(&stats.attempts),
+        "attempts_reused": read(&stats.attempts_reused),
+        "bytes_sent": read(&stats.bytes_sent),
+        "attempt_micros": read(&stats.attempt_micros),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum ClockMove {
+    Advance(String),
+    Set(String),
+}
+
+async fn move_clock(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Json<ClockMove>, axum::extract::rejection::JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    if !shared.clock.is_virtual() {
+        let detail = "the clock is the system's; set [clock] dangerous_virtual to rehearse";
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "clock_not_virtual",
+            detail,
+        ));
+    }
+    let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "invalid_clock", detail);
+    let Json(order) = body.map_err(|error| wrong(error.body_text()))?;
+    let to = match order {
+        ClockMove::Set(time) => {
+            Timestamp::parse(&time).map_err(|error| wrong(format!("set: {error}")))?
+        }
+        ClockMove::Advance(by) => {
+            let by = tidings_catalog::parse_duration(&by)
+                .map_err(|error| wrong(format!("advance: {error}")))?;
+            let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+            shared.clock.now().plus_seconds(seconds)
+        }
+    };
+    if !shared.clock.set(to) {
+        let detail = format!(
+            "{to} is before {}; time does not go back",
+            shared.clock.now()
+        );
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "clock_backwards",
+            detail,
+        ));
+    }
+    if !shared.writer.flush().await {
+        let detail = "the store has failed or the server is stopping";
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            detail,
+        ));
+    }
+    Ok(Json(json!({ "now": shared.clock.now().to_string() })))
+}

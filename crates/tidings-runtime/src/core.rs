@@ -1,0 +1,503 @@
+//! The one writer: applies events in one total order, keeps the working set of profiles, and says
+//! what is to be written.
+//!
+//! A `Core` does no I/O of its own. It reads rows through [`Rows`], collects writes in [`Changes`]
+//! and is told the time, so the same code runs in a server, in a dry run and under simulation.
+//!
+//! Its callers keep one promise for it: nothing it returns leaves the process before the changes of
+//! the same step, and of all steps before, are durable.
+
+use crate::{cache::Cache, message::MessageFormat};
+use hashbrown::HashMap;
+use std::sync::Arc;
+use tidings_collect::Submitted;
+use tidings_dispatch::{Hint, SettledUser, Taken};
+use tidings_engine::{Applied, CompiledCatalog, Engine, Flight, Moment, Profile, Settled};
+use tidings_model::{
+    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, SegmentId,
+};
+use tidings_store::{Link, PendingRow, Undelivered};
+
+/// Where rows are read.
+pub trait Rows {
+    /// What can go wrong; it ends the core.
+    type Error;
+
+    /// The profile of a device, if there is one.
+    ///
+    /// # Errors
+    /// When the row cannot be read.
+    fn profile(&self, uuid: &DeviceUuid) -> Result<Option<Profile>, Self::Error>;
+
+    /// The device that an id leads to, if any.
+    ///
+    /// # Errors
+    /// When the row cannot be read.
+    fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, Self::Error>;
+}
+
+/// Where writes are collected.
+pub trait Changes {
+    /// Writes a profile.
+    fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile);
+    /// Writes the device that an id leads to.
+    fn put_link(&mut self, data_source: DataSourceId, id: &str, link: &Link);
+    /// Puts a pair into the pending set.
+    fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow);
+    /// Takes a pair out of the pending set.
+    fn delete_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid);
+    /// Lists a pair as undelivered.
+    fn put_undelivered(&mut self, destination: DestinationId, uuid: &DeviceUuid, why: &Undelivered);
+    /// Takes a pair off the list of undelivered ones.
+    fn delete_undelivered(&mut self, destination: DestinationId, uuid: &DeviceUuid);
+}
+
+/// A hint for one destination's dispatcher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationHint {
+    /// The destination.
+    pub destination: DestinationId,
+    /// The hint.
+    pub hint: Hint,
+}
+
+/// Segment changes since the last time they were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Segments entered, over all devices.
+    pub entered: u64,
+    /// Segments left, over all devices.
+    pub left: u64,
+}
+
+/// One catalog version with everything derived from it.
+#[derive(Debug)]
+pub struct ActiveCatalog {
+    /// For the engine.
+    pub compiled: CompiledCatalog,
+    /// As it was read.
+    pub catalog: Catalog,
+    formats: HashMap<DestinationId, MessageFormat, foldhash::fast::FixedState>,
+}
+
+impl ActiveCatalog {
+    /// Compiles a catalog.
+    ///
+    /// # Errors
+    /// When a rule is wrong.
+    pub fn new(catalog: Catalog, generation: u32) -> Result<Self, tidings_engine::CompileError> {
+        let compiled = CompiledCatalog::compile(&catalog, generation)?;
+        let formats = catalog
+            .destinations
+            .iter()
+            .map(|d| (d.id, MessageFormat::new(d)))
+            .collect();
+        Ok(Self {
+            compiled,
+            catalog,
+            formats,
+        })
+    }
+
+    /// How messages of a destination are written.
+    #[must_use]
+    pub fn format(&self, destination: DestinationId) -> Option<&MessageFormat> {
+        self.formats.get(&destination)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Cached {
+    profile: Profile,
+    /// Written at the end of the step.
+    dirty: bool,
+}
+
+type FlightKey = (DestinationId, DataSourceId);
+type Flights = HashMap<DeviceUuid, Vec<(FlightKey, Flight)>, foldhash::fast::RandomState>;
+
+/// The state of the one writer.
+#[derive(Debug)]
+pub struct Core {
+    catalog: Arc<ActiveCatalog>,
+    engine: Engine,
+    profiles: Cache<DeviceUuid, Box<Cached>>,
+    links: Cache<(DataSourceId, Box<str>), Option<Link>>,
+    flights: Flights,
+    dirty: Vec<DeviceUuid>,
+    tally: Tally,
+}
+
+impl Core {
+    /// A core that keeps about `profiles_max` profiles in memory.
+    #[must_use]
+    pub fn new(catalog: Arc<ActiveCatalog>, profiles_max: usize) -> Self {
+        Self {
+            catalog,
+            engine: Engine::new(),
+            profiles: Cache::new(profiles_max),
+            links: Cache::new(profiles_max),
+            flights: HashMap::default(),
+            dirty: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The catalog in use.
+    #[must_use]
+    pub const fn catalog(&self) -> &Arc<ActiveCatalog> {
+        &self.catalog
+    }
+
+    /// Segment changes since the last call.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Applies one event. `new_uuid` brings an id for a device that is not known yet.
+    ///
+    /// # Errors
+    /// When a row cannot be read. The core must not be used any more.
+    pub fn submit<R: Rows>(
+        &mut self,
+        moment: Moment,
+        event: &Event,
+        rows: &R,
+        changes: &mut impl Changes,
+        new_uuid: impl FnOnce() -> DeviceUuid,
+        mut hint: impl FnMut(DestinationHint),
+    ) -> Result<Submitted, R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        if let Err((code, message)) = tidings_engine::check_references(&catalog.compiled, event) {
+            return Ok(Submitted::Rejected { code, message });
+        }
+        let uuid = match &event.uuid {
+            Some(uuid) => uuid.clone(),
+            None => self.resolve(event, rows)?.unwrap_or_else(new_uuid),
+        };
+        let cached = load(&mut self.profiles, &uuid, rows)?;
+        let flights = self.flights.get(&uuid);
+        let in_flight = |destination: DestinationId, segment: SegmentId| {
+            flights.is_some_and(|flights| {
+                flights.iter().any(|((other, _), flight)| {
+                    *other == destination && flight.ones.binary_search(&segment).is_ok()
+                })
+            })
+        };
+        let (applied, effects) = self.engine.apply(
+            moment,
+            &catalog.compiled,
+            &mut cached.profile,
+            event,
+            in_flight,
+        );
+        match applied {
+            Applied::Duplicate => return Ok(Submitted::Duplicate(uuid)),
+            Applied::OptedOut => return Ok(Submitted::Accepted(uuid)),
+            Applied::Changed => {}
+        }
+        if !cached.dirty {
+            cached.dirty = true;
+            self.dirty.push(uuid.clone());
+        }
+        self.tally.entered += effects.entered.len() as u64;
+        self.tally.left += effects.left.len() as u64;
+        for touched in &effects.touched {
+            if touched.newly {
+                let row = PendingRow {
+                    seq: moment.seq,
+                    since: touched.since,
+                };
+                changes.put_pending(touched.destination, &uuid, &row);
+            }
+            for part in effects.parts.get(touched.parts.clone()).unwrap_or_default() {
+                let hint_ = Hint {
+                    uuid: uuid.clone(),
+                    seq: moment.seq,
+                    namespace: part.namespace,
+                    objects: part.objects,
+                };
+                hint(DestinationHint {
+                    destination: touched.destination,
+                    hint: hint_,
+                });
+            }
+        }
+        self.link(moment, event, &uuid, rows, changes)?;
+        Ok(Submitted::Accepted(uuid))
+    }
+
+    /// The device of the first id that is linked to one.
+    fn resolve<R: Rows>(
+        &mut self,
+        event: &Event,
+        rows: &R,
+    ) -> Result<Option<DeviceUuid>, R::Error> {
+        for declared in &event.ids {
+            let key = (declared.data_source, declared.id.clone());
+            let link = self.links.get_or_load(&key, || rows.link(key.0, &key.1))?;
+            if let Some(link) = link {
+                return Ok(Some(link.uuid.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Leads the event's ids to the device, unless they were linked to another one later.
+    fn link<R: Rows>(
+        &mut self,
+        moment: Moment,
+        event: &Event,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        let at = event.time.unwrap_or(moment.now).min(moment.now);
+        for declared in &event.ids {
+            let key = (declared.data_source, declared.id.clone());
+            let link = self.links.get_or_load(&key, || rows.link(key.0, &key.1))?;
+            // The time of a link only decides between devices; one write a day keeps it fresh.
+            let write = link.as_ref().is_none_or(|link| {
+                if link.uuid == *uuid {
+                    link.at.day() < at.day()
+                } else {
+                    link.at <= at
+                }
+            });
+            if write {
+                let new = Link {
+                    uuid: uuid.clone(),
+                    at,
+                };
+                changes.put_link(key.0, &key.1, &new);
+                *link = Some(new);
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds what a destination is told about some devices, in one namespace.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn take<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        namespace: DataSourceId,
+        users: Vec<DeviceUuid>,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<Vec<Taken<Vec<u8>>>, R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        let mut taken = Vec::with_capacity(users.len());
+        for uuid in users {
+            let user = self.take_one(
+                moment,
+                &catalog,
+                destination,
+                namespace,
+                &uuid,
+                rows,
+                changes,
+            );
+            let (seq, objects) = user?;
+            taken.push(Taken { uuid, seq, objects });
+        }
+        Ok(taken)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the body of the loop of `take`")]
+    fn take_one<R: Rows>(
+        &mut self,
+        moment: Moment,
+        catalog: &ActiveCatalog,
+        destination: DestinationId,
+        namespace: DataSourceId,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(u64, Vec<Vec<u8>>), R::Error> {
+        let cached = load(&mut self.profiles, uuid, rows)?;
+        let profile = &cached.profile;
+        let seq = profile
+            .destination(destination)
+            .and_then(|state| state.pending.as_ref())
+            .map_or(moment.seq, |pending| pending.seq);
+        let compiled = catalog.compiled.destination(destination);
+        let (Some(compiled), Some(format)) = (compiled, catalog.format(destination)) else {
+            return Ok((seq, Vec::new()));
+        };
+        let mut objects = Vec::new();
+        let regions: Vec<u32> = profile.regions.iter().map(|region| region.0).collect();
+        let flight = self
+            .engine
+            .take(moment.now, compiled, profile, namespace, |object| {
+                objects.extend(format.user(uuid, &regions, profile.evaluated, &object));
+            });
+        match flight {
+            Some(flight) => {
+                self.flights
+                    .entry_ref(uuid)
+                    .or_default()
+                    .push(((destination, namespace), flight));
+            }
+            None => {
+                let profile = &mut cached.profile;
+                let was_pending = profile
+                    .destination(destination)
+                    .is_some_and(|state| state.pending.is_some());
+                let settled = self.engine.clear_part(profile, destination, namespace, seq);
+                if was_pending {
+                    mark_dirty(&mut self.dirty, cached, uuid);
+                }
+                if settled == Settled::Cleared {
+                    changes.delete_pending(destination, uuid);
+                }
+            }
+        }
+        Ok((seq, objects))
+    }
+
+    /// Records the outcome of a message for its devices.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    #[expect(clippy::too_many_arguments, reason = "an outcome has this many sides")]
+    pub fn settle<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        namespace: DataSourceId,
+        users: &[SettledUser],
+        policy: FailurePolicy,
+        reason: &str,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        for user in users {
+            let Some(flight) = self.land(&user.uuid, (destination, namespace)) else {
+                continue;
+            };
+            let cached = load(&mut self.profiles, &user.uuid, rows)?;
+            let profile = &mut cached.profile;
+            let acknowledged = |n: usize| user.acknowledged.get(n) == Some(&true);
+            let mut settled =
+                self.engine
+                    .settle(profile, destination, namespace, &flight, acknowledged);
+            if user.delivered() {
+                if profile.set_undelivered(destination, false) {
+                    changes.delete_undelivered(destination, &user.uuid);
+                }
+            } else {
+                let held = policy == FailurePolicy::Hold;
+                if !held {
+                    settled = self
+                        .engine
+                        .clear_part(profile, destination, namespace, flight.seq);
+                }
+                profile.set_undelivered(destination, true);
+                let why = Undelivered {
+                    at: moment.now,
+                    reason: reason.into(),
+                    held,
+                };
+                changes.put_undelivered(destination, &user.uuid, &why);
+            }
+            if settled == Settled::Cleared {
+                changes.delete_pending(destination, &user.uuid);
+            }
+            mark_dirty(&mut self.dirty, cached, &user.uuid);
+        }
+        Ok(())
+    }
+
+    fn land(&mut self, uuid: &DeviceUuid, key: FlightKey) -> Option<Flight> {
+        let flights = self.flights.get_mut(uuid)?;
+        let at = flights.iter().position(|(other, _)| *other == key)?;
+        let (_, flight) = flights.swap_remove(at);
+        if flights.is_empty() {
+            self.flights.remove(uuid);
+        }
+        Some(flight)
+    }
+
+    /// The hints of one row of the pending set.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn hints_of<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+        rows: &R,
+        mut hint: impl FnMut(Hint),
+    ) -> Result<(), R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        let cached = load(&mut self.profiles, uuid, rows)?;
+        let seq = cached
+            .profile
+            .destination(destination)
+            .and_then(|state| state.pending.as_ref())
+            .map_or(0, |pending| pending.seq);
+        for part in catalog
+            .compiled
+            .waiting(&cached.profile, destination, moment.now)
+        {
+            let (namespace, objects) = (part.namespace, part.objects);
+            hint(Hint {
+                uuid: uuid.clone(),
+                seq,
+                namespace,
+                objects,
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends a step: hands every changed profile to `changes`. True if there was anything to write.
+    /// `durable` is the last sequence number known to be on disk.
+    pub fn finish(&mut self, moment: Moment, durable: u64, changes: &mut impl Changes) -> bool {
+        let any = !self.dirty.is_empty();
+        for uuid in self.dirty.drain(..) {
+            if let Some(cached) = self.profiles.get_mut(&uuid) {
+                cached.dirty = false;
+                changes.put_profile(&uuid, &cached.profile);
+            }
+        }
+        self.profiles.turn(moment.seq, durable);
+        self.links.turn(moment.seq, durable);
+        any
+    }
+
+    /// A copy of a profile, for people who ask.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn profile<R: Rows>(&mut self, uuid: &DeviceUuid, rows: &R) -> Result<Profile, R::Error> {
+        Ok(load(&mut self.profiles, uuid, rows)?.profile.clone())
+    }
+}
+
+fn mark_dirty(dirty: &mut Vec<DeviceUuid>, cached: &mut Cached, uuid: &DeviceUuid) {
+    if !cached.dirty {
+        cached.dirty = true;
+        dirty.push(uuid.clone());
+    }
+}
+
+fn load<'a, R: Rows>(
+    profiles: &'a mut Cache<DeviceUuid, Box<Cached>>,
+    uuid: &DeviceUuid,
+    rows: &R,
+) -> Result<&'a mut Cached, R::Error> {
+    let cached = profiles.get_or_load(uuid, || {
+        let profile = rows.profile(uuid)?.unwrap_or_default();
+        Ok(Box::new(Cached {
+            profile,
+            dirty: false,
+        }))
+    })?;
+    Ok(cached)
+}

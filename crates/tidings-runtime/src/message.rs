@@ -1,0 +1,107 @@
+//! From user objects to the bytes of a message: the wire options, head and signatures of one
+//! destination, prepared once.
+
+use tidings_engine::UserObject;
+use tidings_model::{DataSourceId, Destination, DeviceUuid, HashName, Numbers, Timestamp};
+use tidings_wire as wire;
+
+/// How one destination's messages are written.
+#[derive(Debug)]
+pub struct MessageFormat {
+    options: wire::Options,
+    client_id: String,
+    destination_id: String,
+}
+
+impl MessageFormat {
+    /// The format that the catalog asks for.
+    #[must_use]
+    pub fn new(destination: &Destination) -> Self {
+        let settings = &destination.wire;
+        Self {
+            options: wire::Options {
+                numbers: match settings.numbers {
+                    Numbers::String => wire::Numbers::Strings,
+                    Numbers::Integer => wire::Numbers::Integers,
+                },
+                destination_key: settings.destination_key.clone(),
+                user_dpid: settings.user_dpid,
+                regions: settings.regions,
+            },
+            client_id: destination.client_id.clone(),
+            destination_id: settings
+                .destination_id
+                .clone()
+                .unwrap_or_else(|| destination.id.to_string()),
+        }
+    }
+
+    /// Encodes one user object; `None` if it has no segments, which is never sent.
+    #[must_use]
+    pub fn user(
+        &self,
+        uuid: &DeviceUuid,
+        regions: &[u32],
+        evaluated: Timestamp,
+        object: &UserObject<'_>,
+    ) -> Option<Vec<u8>> {
+        let mut digits = Vec::with_capacity(64);
+        uuid.write_to(&mut digits);
+        let segments: Vec<_> = object
+            .segments
+            .iter()
+            .map(|entry| wire::Segment {
+                id: entry.value.map_or(
+                    wire::SegmentRef::Number(entry.segment.0),
+                    wire::SegmentRef::Text,
+                ),
+                status: if entry.active {
+                    wire::Status::Active
+                } else {
+                    wire::Status::Inactive
+                },
+                date_time: evaluated.0,
+            })
+            .collect();
+        let user = wire::User {
+            aam_uuid: std::str::from_utf8(&digits).ok()?,
+            data_partner_uuid: object.id,
+            regions,
+            segments: &segments,
+        };
+        let mut out = Vec::new();
+        wire::encode::encode_user(&self.options, &user, &mut out).ok()?;
+        Some(out)
+    }
+
+    /// Puts user objects together into one message built at `now`. Empty only if `users` is.
+    #[must_use]
+    pub fn message(&self, now: Timestamp, namespace: DataSourceId, users: &[Vec<u8>]) -> Vec<u8> {
+        let head = wire::Head {
+            process_time: now.0,
+            user_dpid: (namespace != DataSourceId::NONE).then_some(namespace.0),
+            client_id: &self.client_id,
+            destination_id: &self.destination_id,
+        };
+        let mut out = Vec::new();
+        match wire::encode::encode_message(
+            &self.options,
+            &head,
+            users.iter().map(Vec::as_slice),
+            &mut out,
+        ) {
+            Ok(()) => out,
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// The hash function of the wire crate for one of the catalog.
+#[must_use]
+pub const fn hash(name: HashName) -> wire::Hash {
+    match name {
+        HashName::Md5 => wire::Hash::Md5,
+        HashName::Sha1 => wire::Hash::Sha1,
+        HashName::Sha256 => wire::Hash::Sha256,
+    }
+}

@@ -1,0 +1,77 @@
+//! Signature headers of one destination: keys resolved once, entries chosen by date per message.
+
+use crate::{
+    message,
+    secret::{SecretError, read_secret},
+};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use tidings_egress::Request;
+use tidings_model::{Signing, Timestamp};
+use tidings_wire::Key;
+
+/// The signing entries of a destination, in configured order.
+#[derive(Debug, Default)]
+pub(crate) struct Signatures(Vec<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    header: HeaderName,
+    key: Key,
+    not_before: Option<Timestamp>,
+    not_after: Option<Timestamp>,
+}
+
+/// Why a destination cannot be signed for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SigningError {
+    #[error("the signing header {0:?} is not a header name that can be used")]
+    Header(String),
+    #[error("the signing secret for header {header}: {source}")]
+    Secret { header: String, source: SecretError },
+}
+
+impl Signatures {
+    /// Reads the secrets of all entries.
+    pub(crate) fn new(entries: &[Signing]) -> Result<Self, SigningError> {
+        let read = |entry: &Signing| {
+            let name = HeaderName::try_from(entry.header.as_str())
+                .ok()
+                .filter(|name| !tidings_egress::is_reserved_header(name))
+                .ok_or_else(|| SigningError::Header(entry.header.clone()))?;
+            let secret = read_secret(&entry.secret).map_err(|source| SigningError::Secret {
+                header: entry.header.clone(),
+                source,
+            })?;
+            Ok(Entry {
+                header: name,
+                key: Key::new(message::hash(entry.hash), secret.as_bytes()),
+                not_before: entry.not_before,
+                not_after: entry.not_after,
+            })
+        };
+        entries.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// A request with these exact bytes and one header for every entry in force at `now`.
+    pub(crate) fn sign(&self, now: Timestamp, body: Bytes) -> Request {
+        let mut request = Request::json(body.clone());
+        for entry in &self.0 {
+            if entry.not_before.is_some_and(|from| now < from)
+                || entry.not_after.is_some_and(|until| now >= until)
+            {
+                continue;
+            }
+            let signature = entry.key.sign(&body);
+            let Ok(value) = HeaderValue::from_bytes(signature.as_bytes()) else {
+                continue;
+            };
+            request = match request.with_header(entry.header.clone(), value) {
+                Ok(signed) => signed,
+                // The name was checked when the entry was made.
+                Err(_reserved) => return Request::json(body),
+            };
+        }
+        request
+    }
+}

@@ -1,0 +1,281 @@
+//! The dry run: the real engine and dispatchers under virtual time, rows in memory, and partners
+//! that accept everything at once.
+//!
+//! The same catalog, events and times give the same messages, byte for byte: nothing here reads a
+//! clock, and new device ids come from a counter.
+
+use crate::core::{ActiveCatalog, Changes, Core, Rows};
+use crate::settings::dispatch_settings;
+use hashbrown::HashMap;
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use tidings_collect::Submitted;
+use tidings_dispatch::{Action, Dispatcher};
+use tidings_engine::{Moment, Profile};
+use tidings_model::{
+    DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, Millis, Status, Timestamp,
+};
+use tidings_store::{Link, PendingRow, Undelivered};
+
+/// A message that would be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentMessage<'a> {
+    /// When.
+    pub time: Timestamp,
+    /// To whom.
+    pub destination: DestinationId,
+    /// The exact bytes.
+    pub body: &'a [u8],
+}
+
+/// A dry run in progress.
+#[derive(Debug)]
+pub struct Simulation {
+    core: Core,
+    rows: MemoryRows,
+    changes: MemoryChanges,
+    dispatchers: BTreeMap<DestinationId, Dispatcher<Vec<u8>>>,
+    now: Millis,
+    seq: u64,
+    new_devices: u64,
+}
+
+impl Simulation {
+    /// A dry run that begins at `start` with nothing known about any device.
+    #[must_use]
+    pub fn new(catalog: Arc<ActiveCatalog>, start: Timestamp) -> Self {
+        let dispatchers = catalog
+            .catalog
+            .destinations
+            .iter()
+            .filter(|destination| destination.status == Status::Active)
+            .map(|destination| {
+                (
+                    destination.id,
+                    Dispatcher::new(dispatch_settings(destination)),
+                )
+            })
+            .collect();
+        Self {
+            core: Core::new(catalog, 1 << 20),
+            rows: MemoryRows::default(),
+            changes: MemoryChanges::default(),
+            dispatchers,
+            now: millis(start),
+            seq: 0,
+            new_devices: 0,
+        }
+    }
+
+    /// The virtual time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        timestamp(self.now)
+    }
+
+    /// Lets time pass until `until`, handing every message that becomes due to `sent`, in order.
+    pub fn run_until(&mut self, until: Timestamp, sent: &mut impl FnMut(SentMessage<'_>)) {
+        let until = millis(until);
+        self.drain(sent);
+        while let Some(due) = self.next_wakeup().filter(|&due| due <= until) {
+            self.now = due.max(self.now);
+            self.drain(sent);
+        }
+        self.now = until.max(self.now);
+    }
+
+    fn next_wakeup(&self) -> Option<Millis> {
+        self.dispatchers
+            .values()
+            .filter_map(|dispatcher| dispatcher.next_wakeup(self.now))
+            .min()
+    }
+
+    /// Applies one event now, handing every message that it makes due at once to `sent`.
+    pub fn event(&mut self, event: &Event, sent: &mut impl FnMut(SentMessage<'_>)) -> Submitted {
+        let moment = self.moment();
+        let new_devices = &mut self.new_devices;
+        let new_uuid = || {
+            *new_devices += 1;
+            let hash = xxhash_rust::xxh3::xxh3_128(&new_devices.to_le_bytes());
+            DeviceUuid::from_random(hash.to_le_bytes())
+        };
+        let (dispatchers, now) = (&mut self.dispatchers, self.now);
+        let hint = |hint: crate::core::DestinationHint| {
+            if let Some(dispatcher) = dispatchers.get_mut(&hint.destination) {
+                dispatcher.hint(now, &hint.hint);
+            }
+        };
+        let submitted = infallible(self.core.submit(
+            moment,
+            event,
+            &self.rows,
+            &mut self.changes,
+            new_uuid,
+            hint,
+        ));
+        self.commit(moment);
+        self.drain(sent);
+        submitted
+    }
+
+    /// Does everything that is due now.
+    fn drain(&mut self, sent: &mut impl FnMut(SentMessage<'_>)) {
+        let ids: Vec<_> = self.dispatchers.keys().copied().collect();
+        for id in ids {
+            while let Some(action) = self.dispatchers.get_mut(&id).and_then(|d| d.poll(self.now)) {
+                self.perform(id, action, sent);
+            }
+        }
+    }
+
+    fn perform(
+        &mut self,
+        id: DestinationId,
+        action: Action<Vec<u8>>,
+        sent: &mut impl FnMut(SentMessage<'_>),
+    ) {
+        let moment = self.moment();
+        match action {
+            Action::Take { namespace, users } => {
+                let taken = infallible(self.core.take(
+                    moment,
+                    id,
+                    namespace,
+                    users,
+                    &self.rows,
+                    &mut self.changes,
+                ));
+                self.commit(moment);
+                self.with(id, |dispatcher| dispatcher.taken(namespace, taken));
+            }
+            Action::Send {
+                message,
+                namespace,
+                objects,
+            } => {
+                let catalog = Arc::clone(self.core.catalog());
+                if let Some(format) = catalog.format(id) {
+                    let body = format.message(moment.now, namespace, &objects);
+                    sent(SentMessage {
+                        time: moment.now,
+                        destination: id,
+                        body: &body,
+                    });
+                }
+                let now = self.now;
+                self.with(id, |dispatcher| {
+                    dispatcher.attempted(now, message, true, None)
+                });
+            }
+            Action::Settle {
+                namespace, users, ..
+            } => {
+                infallible(self.core.settle(
+                    moment,
+                    id,
+                    namespace,
+                    &users,
+                    FailurePolicy::Hold,
+                    "",
+                    &self.rows,
+                    &mut self.changes,
+                ));
+                self.commit(moment);
+            }
+            Action::Rescan => self.with(id, |dispatcher| dispatcher.rescanned(true)),
+            // Nothing fails here, so nothing is tried again.
+            Action::Retry { .. } => {}
+        }
+    }
+
+    fn with(&mut self, id: DestinationId, change: impl FnOnce(&mut Dispatcher<Vec<u8>>)) {
+        if let Some(dispatcher) = self.dispatchers.get_mut(&id) {
+            change(dispatcher);
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            now: timestamp(self.now),
+            seq: self.seq + 1,
+            epoch: 1,
+        }
+    }
+
+    fn commit(&mut self, moment: Moment) {
+        if self.core.finish(moment, self.seq, &mut self.changes) {
+            self.seq = moment.seq;
+        }
+        self.rows.apply(&mut self.changes);
+    }
+}
+
+fn infallible<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+fn millis(time: Timestamp) -> Millis {
+    // Virtual time is counted from a second far enough back to be positive for any date.
+    Millis(u64::try_from(time.0.saturating_add(EPOCH_SHIFT)).unwrap_or(0) * 1000)
+}
+
+fn timestamp(now: Millis) -> Timestamp {
+    Timestamp(
+        i64::try_from(now.0 / 1000)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(EPOCH_SHIFT),
+    )
+}
+
+/// Seconds from year 0 or so to 1970.
+const EPOCH_SHIFT: i64 = 62_200_000_000;
+
+#[derive(Debug, Default)]
+struct MemoryRows {
+    profiles: HashMap<DeviceUuid, Profile>,
+    links: HashMap<(DataSourceId, Box<str>), Link>,
+}
+
+#[derive(Debug, Default)]
+struct MemoryChanges {
+    profiles: Vec<(DeviceUuid, Profile)>,
+    links: Vec<((DataSourceId, Box<str>), Link)>,
+}
+
+impl Rows for MemoryRows {
+    type Error = Infallible;
+
+    fn profile(&self, uuid: &DeviceUuid) -> Result<Option<Profile>, Infallible> {
+        Ok(self.profiles.get(uuid).cloned())
+    }
+
+    fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, Infallible> {
+        Ok(self.links.get(&(data_source, id.into())).cloned())
+    }
+}
+
+impl MemoryRows {
+    fn apply(&mut self, changes: &mut MemoryChanges) {
+        self.profiles.extend(changes.profiles.drain(..));
+        self.links.extend(changes.links.drain(..));
+    }
+}
+
+impl Changes for MemoryChanges {
+    fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile) {
+        self.profiles.push((uuid.clone(), profile.clone()));
+    }
+
+    fn put_link(&mut self, data_source: DataSourceId, id: &str, link: &Link) {
+        self.links.push(((data_source, id.into()), link.clone()));
+    }
+
+    // A dry run never restarts, so nothing is read back from these.
+    fn put_pending(&mut self, _: DestinationId, _: &DeviceUuid, _: &PendingRow) {}
+    fn delete_pending(&mut self, _: DestinationId, _: &DeviceUuid) {}
+    fn put_undelivered(&mut self, _: DestinationId, _: &DeviceUuid, _: &Undelivered) {}
+    fn delete_undelivered(&mut self, _: DestinationId, _: &DeviceUuid) {}
+}

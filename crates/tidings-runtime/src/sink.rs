@@ -1,0 +1,68 @@
+//! Hands events from the collectors to the writer, and refuses them when too many wait.
+
+use crate::{
+    stats::{ServiceStats, add},
+    writer::{Submission, WriterHandle},
+};
+use std::{sync::Arc, time::Duration};
+use tidings_collect::{EventSink, SubmitError, Submitted};
+use tidings_model::{Event, limits};
+use tokio::sync::{Semaphore, oneshot};
+
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The writer, as collectors see it.
+pub(crate) struct WriterSink {
+    writer: WriterHandle,
+    room: Arc<Semaphore>,
+    stats: Arc<ServiceStats>,
+}
+
+impl WriterSink {
+    pub(crate) fn new(writer: WriterHandle, stats: Arc<ServiceStats>) -> Self {
+        Self {
+            writer,
+            room: Arc::new(Semaphore::new(limits::EVENTS_QUEUED_MAX)),
+            stats,
+        }
+    }
+}
+
+impl EventSink for WriterSink {
+    async fn submit(&self, events: Vec<Event>) -> Result<Vec<Submitted>, SubmitError> {
+        let full = || SubmitError::Full {
+            retry_after: RETRY_AFTER,
+        };
+        let count = u32::try_from(events.len()).map_err(|_| full())?;
+        let permit = Arc::clone(&self.room)
+            .try_acquire_many_owned(count)
+            .map_err(|_| full())?;
+        let (reply, answer) = oneshot::channel();
+        self.writer
+            .submit(Submission {
+                events,
+                reply,
+                permit,
+            })
+            .map_err(|_| full())?;
+        let answer = answer.await.map_err(|_| SubmitError::Unavailable {
+            retry_after: RETRY_AFTER,
+            reason: "the store has failed or the server is stopping".to_owned(),
+        })?;
+        let accepted = answer
+            .iter()
+            .filter(|one| matches!(one, Submitted::Accepted(_)))
+            .count();
+        let duplicate = answer
+            .iter()
+            .filter(|one| matches!(one, Submitted::Duplicate(_)))
+            .count();
+        add(&self.stats.events_accepted, accepted);
+        add(&self.stats.events_duplicate, duplicate);
+        add(
+            &self.stats.events_rejected,
+            answer.len() - accepted - duplicate,
+        );
+        Ok(answer)
+    }
+}

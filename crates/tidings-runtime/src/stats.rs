@@ -1,0 +1,95 @@
+//! Counters of the service, for the status page, metrics and the live view.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+use tidings_dispatch::Health;
+use tidings_model::{DestinationId, Timestamp};
+
+/// Counters of the whole service since its start.
+#[derive(Debug, Default)]
+pub struct ServiceStats {
+    /// Events applied.
+    pub events_accepted: AtomicU64,
+    /// Events whose id was seen before.
+    pub events_duplicate: AtomicU64,
+    /// Events that named something that does not exist.
+    pub events_rejected: AtomicU64,
+    /// Segments entered, over all devices.
+    pub segments_entered: AtomicU64,
+    /// Segments left, over all devices.
+    pub segments_left: AtomicU64,
+    /// Synced writes to the store.
+    pub commits: AtomicU64,
+}
+
+/// Counters of one destination since the start, and its state now.
+#[derive(Debug, Default)]
+pub struct DestinationStats {
+    /// Messages answered with success.
+    pub messages_delivered: AtomicU64,
+    /// Messages given up after their last attempt.
+    pub messages_failed: AtomicU64,
+    /// User objects in messages answered with success.
+    pub users_told: AtomicU64,
+    /// Attempts, retries included.
+    pub attempts: AtomicU64,
+    /// Attempts over a connection that was opened before.
+    pub attempts_reused: AtomicU64,
+    /// Bytes of bodies sent, retries included.
+    pub bytes_sent: AtomicU64,
+    /// Microseconds spent in attempts, added up.
+    pub attempt_micros: AtomicU64,
+    state: Mutex<DestinationState>,
+}
+
+/// What a destination is doing now.
+#[derive(Clone, Debug, Default)]
+pub struct DestinationState {
+    /// How it has been answering; `None` until its task has begun.
+    pub health: Option<Health>,
+    /// Since when it fails, by the service's clock.
+    pub failing_since: Option<Timestamp>,
+    /// The last failure's class and detail.
+    pub last_failure: Option<String>,
+    /// Devices waiting in memory.
+    pub waiting: usize,
+    /// Devices held in memory after a failure.
+    pub held: usize,
+    /// Messages on their way.
+    pub in_flight: usize,
+    /// Why the destination cannot be used at all, if so.
+    pub refused: Option<String>,
+}
+
+impl DestinationStats {
+    /// A copy of the state.
+    #[must_use]
+    pub fn state(&self) -> DestinationState {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut DestinationState)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// One destination's figures, named.
+#[derive(Clone, Debug)]
+pub struct NamedStats {
+    /// The destination.
+    pub id: DestinationId,
+    /// Its name.
+    pub name: String,
+    /// Its figures.
+    pub stats: std::sync::Arc<DestinationStats>,
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &AtomicU64, count: usize) {
+    counter.fetch_add(count as u64, Ordering::Relaxed);
+}
