@@ -1,0 +1,165 @@
+//! `tidings simulate`: what a catalog and a file of events would lead to, under virtual time.
+
+use crate::{catalog_file, failure::Failure};
+use anyhow::anyhow;
+use clap::Args as ClapArgs;
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, BufWriter, Write},
+    path::PathBuf,
+    sync::Arc,
+};
+use tidings_collect::{Line, Submitted, parse_line};
+use tidings_egress::AddressPolicy;
+use tidings_model::{Catalog, Timestamp, limits};
+use tidings_runtime::{
+    core::ActiveCatalog,
+    simulate::{SentMessage, Simulation},
+};
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// The catalog file
+    #[arg(long)]
+    catalog: PathBuf,
+    /// Events, one JSON object per line, each with `time`, in order of time; `-` is standard input
+    #[arg(long)]
+    events: PathBuf,
+    /// How far to run, as 2016-07-27T16:17:22Z; by default the last event plus the longest linger
+    #[arg(long, value_parser = parse_time)]
+    until: Option<Timestamp>,
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).map_err(|error| error.to_string())
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    // A dry run dials nothing, so no address is refused.
+    let loaded = catalog_file::require(
+        &args.catalog,
+        AddressPolicy {
+            allow_private: true,
+        },
+    )?;
+    let linger = longest_linger(&loaded.catalog);
+    let active = ActiveCatalog::new(loaded.catalog, 1)
+        .map_err(|error| Failure::usage(format_args!("{}: {error}", args.catalog.display())))?;
+    let input: Box<dyn io::BufRead> = if args.events.as_os_str() == "-" {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        let file = File::open(&args.events).map_err(|error| {
+            Failure::usage(format_args!(
+                "could not read {}: {error}",
+                args.events.display()
+            ))
+        })?;
+        Box::new(BufReader::new(file))
+    };
+    let name = args.events.display().to_string();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let simulated = simulate(Arc::new(active), input, &name, args.until, linger, &mut out);
+    match out.flush().map_err(Failure::from).and(simulated) {
+        Err(Failure::Work(error)) if is_closed_pipe(&error) => Ok(()),
+        result => result,
+    }
+}
+
+/// Whole seconds, rounded up.
+fn longest_linger(catalog: &Catalog) -> i64 {
+    let longest = catalog
+        .destinations
+        .iter()
+        .map(|destination| destination.max_linger)
+        .max();
+    i64::try_from(longest.unwrap_or_default().as_millis().div_ceil(1000)).unwrap_or(0)
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn simulate(
+    catalog: Arc<ActiveCatalog>,
+    input: impl io::BufRead,
+    name: &str,
+    until: Option<Timestamp>,
+    linger: i64,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let mut simulation: Option<Simulation> = None;
+    let mut failed = Ok(());
+    let mut input = input.take(u64::MAX);
+    let mut line = String::new();
+    for number in 1.. {
+        line.clear();
+        // A line of events is never longer than a whole request of them.
+        input.set_limit(limits::EVENTS_BODY_BYTES_MAX as u64);
+        let wrong = |what: String| Failure::Usage(anyhow!("{name}:{number}: {what}"));
+        let read = input
+            .read_line(&mut line)
+            .map_err(|error| wrong(error.to_string()))?;
+        if read == 0 {
+            break;
+        }
+        if line.trim().is_empty() {
+            continue;
+        }
+        let parsed = parse_line(line.trim_end()).map_err(|error| wrong(error.message))?;
+        let time = parsed.time();
+        let simulation =
+            simulation.get_or_insert_with(|| Simulation::new(Arc::clone(&catalog), time));
+        if time < simulation.now() {
+            let now = simulation.now();
+            return Err(wrong(format!(
+                "{time} lies before {now}; lines must be in order of time"
+            )));
+        }
+        let mut print = |sent: SentMessage<'_>| {
+            if failed.is_ok() {
+                failed = print(out, sent);
+            }
+        };
+        simulation.run_until(time, &mut print);
+        match parsed {
+            Line::Event(event) => {
+                if let Submitted::Rejected { code, message } = simulation.event(&event, &mut print)
+                {
+                    return Err(wrong(format!("{message} ({code})")));
+                }
+            }
+            Line::OptOut { .. } | Line::Delete { .. } | Line::Catalog { .. } => {
+                return Err(wrong(
+                    "opt_out, delete and catalog lines are not supported yet".to_owned(),
+                ));
+            }
+        }
+        std::mem::replace(&mut failed, Ok(()))?;
+    }
+    if let Some(mut simulation) = simulation {
+        let end = until.unwrap_or_else(|| simulation.now().plus_seconds(linger));
+        simulation.run_until(end, &mut |sent| {
+            if failed.is_ok() {
+                failed = print(out, sent);
+            }
+        });
+    }
+    failed?;
+    Ok(())
+}
+
+/// One line per message. The body is already JSON and goes in as it is.
+fn print(out: &mut impl Write, sent: SentMessage<'_>) -> io::Result<()> {
+    let SentMessage {
+        time,
+        destination,
+        body,
+    } = sent;
+    write!(
+        out,
+        r#"{{"time":"{time}","destination":{destination},"kind":"realtime","body":"#
+    )?;
+    out.write_all(body)?;
+    out.write_all(b"}\n")
+}
