@@ -16,10 +16,11 @@ use crate::value::{self, Value};
 use std::time::Duration;
 use tidings_model::limits::{LINGER_MAX, PROFILE_IDS_MAX, USERS_PER_MESSAGE_MAX};
 use tidings_model::{
-    DataSourceId, Destination, DestinationId, FailurePolicy, Status, Unsynced, WireSettings,
+    DataSourceId, Destination, DestinationId, FailurePolicy, Status, Unsegment, Unsynced,
+    WireSettings,
 };
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "id",
     "name",
     "client_id",
@@ -36,6 +37,7 @@ const KEYS: [&str; 20] = [
     "success_codes",
     "after_failure",
     "unsynced",
+    "unsegment",
     "max_mappings",
     "batch",
     "wire",
@@ -43,6 +45,11 @@ const KEYS: [&str; 20] = [
 ];
 const FAILURE_POLICIES: [(&str, FailurePolicy); 2] =
     [("hold", FailurePolicy::Hold), ("drop", FailurePolicy::Drop)];
+const UNSEGMENT: [(&str, Unsegment); 3] = [
+    ("immediate", Unsegment::Immediate),
+    ("batch", Unsegment::Batch),
+    ("when_seen", Unsegment::WhenSeen),
+];
 const UNSYNCED: [(&str, Unsynced); 2] = [("skip", Unsynced::Skip), ("blank", Unsynced::Blank)];
 
 /// No more ids of one device are ever known; as a setting it is the same as "all".
@@ -105,6 +112,9 @@ pub(crate) fn read(
             value.choice(&FAILURE_POLICIES, ctx)
         }),
         unsynced,
+        unsegment: record.or("unsegment", Unsegment::Immediate, |value, ctx| {
+            value.choice(&UNSEGMENT, ctx)
+        }),
         max_mappings: number("max_mappings", 1, 0..=MAX_MAPPINGS_MAX),
         batch: record.optional("batch", details::batch),
         wire: record.or("wire", WireSettings::default(), details::wire),

@@ -4,8 +4,8 @@
 use crate::context::Context;
 use crate::fault::{Excerpt, Remark};
 use crate::known::Ids;
+use crate::traits::KnownTrait;
 use crate::value::Value;
-use tidings_model::TraitKind;
 use tidings_rules::{RuleError, SegmentRule, TraitRule};
 
 /// Characters of a rule shown before the place of a fault, and from it on.
@@ -21,12 +21,12 @@ pub(crate) fn trait_rule(value: Value<'_, '_>, ctx: &Context<'_>) -> Option<Stri
 /// Reads the expression of a segment, which may name any of `traits`.
 pub(crate) fn segment_rule(
     value: Value<'_, '_>,
-    traits: &Ids<TraitKind>,
+    traits: &Ids<KnownTrait>,
     ctx: &Context<'_>,
 ) -> Option<String> {
     let text = value.text(ctx)?;
-    let checked =
-        SegmentRule::parse(text).and_then(|rule| rule.check(|trait_id| traits.get(trait_id.0)));
+    let checked = SegmentRule::parse(text)
+        .and_then(|rule| rule.check(|trait_id| traits.get(trait_id.0).map(|known| known.kind)));
     accept(value, text, checked, ctx)
 }
 

@@ -4,8 +4,9 @@ use crate::context::Context;
 use crate::known::Ids;
 use crate::record::Record;
 use crate::rule;
+use crate::traits::KnownTrait;
 use crate::value::{self, Value};
-use tidings_model::{Segment, SegmentId, Status, TraitKind};
+use tidings_model::{Segment, SegmentId, Status};
 
 const KEYS: [&str; 4] = ["id", "name", "rule", "status"];
 
@@ -16,7 +17,7 @@ pub(crate) const STATUSES: [(&str, Status); 2] =
 /// Reads one segment.
 pub(crate) fn read(
     value: Value<'_, '_>,
-    traits: &Ids<TraitKind>,
+    traits: &Ids<KnownTrait>,
     known: &mut Ids<()>,
     ctx: &Context<'_>,
 ) -> Option<Segment> {

@@ -1,4 +1,6 @@
-//! The section `traits`: `- { id, name, data_source, kind, rule, ttl_days }`.
+//! The section `traits`: `- { id, name, data_source, kind, folder, rule, ttl_days }`.
+//!
+//! A folder stands before what it holds, so that no folder can hold itself.
 
 use crate::context::Context;
 use crate::data_sources::KnownDataSources;
@@ -7,29 +9,49 @@ use crate::limits::{TTL_DAYS_DEFAULT, TTL_DAYS_MAX};
 use crate::record::Record;
 use crate::rule;
 use crate::value::{self, Value};
+use tidings_model::limits::FOLDER_DEPTH_MAX;
 use tidings_model::{Trait, TraitId, TraitKind};
 
-const KEYS: [&str; 6] = ["id", "name", "data_source", "kind", "rule", "ttl_days"];
-const KINDS: [(&str, TraitKind); 3] = [
+const KEYS: [&str; 7] = [
+    "id",
+    "name",
+    "data_source",
+    "kind",
+    "folder",
+    "rule",
+    "ttl_days",
+];
+const KINDS: [(&str, TraitKind); 4] = [
     ("rule_based", TraitKind::RuleBased),
     ("onboarded", TraitKind::Onboarded),
+    ("folder", TraitKind::Folder),
     ("third_party", TraitKind::ThirdParty),
 ];
+
+/// What others need to know about a trait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownTrait {
+    pub(crate) kind: TraitKind,
+    /// How many folders it lies in.
+    depth: usize,
+}
 
 /// Reads one trait.
 pub(crate) fn read(
     value: Value<'_, '_>,
     data_sources: &KnownDataSources,
-    known: &mut Ids<TraitKind>,
+    known: &mut Ids<KnownTrait>,
     ctx: &Context<'_>,
 ) -> Option<Trait> {
     let record = Record::open(value, &KEYS, ctx)?;
     let kind = record.or("kind", TraitKind::RuleBased, |value, ctx| {
         value.choice(&KINDS, ctx)
     });
+    let folder = record.optional("folder", |value, ctx| folder(value, known, ctx));
+    let depth = folder.map_or(0, |(_, depth)| depth + 1);
     let id = record.required("id", |value, ctx| {
         let id = value.id(ctx)?;
-        known.claim(id, kind, value, ctx);
+        known.claim(id, KnownTrait { kind, depth }, value, ctx);
         Some(TraitId(id))
     });
     let name = record.required("name", value::name);
@@ -50,7 +72,36 @@ pub(crate) fn read(
         name: name?,
         data_source,
         kind,
+        folder: folder.map(|(id, _)| id),
         rule,
         ttl_days,
     })
+}
+
+/// The folder that a trait lies in, and how many folders that lies in itself.
+fn folder(
+    value: Value<'_, '_>,
+    known: &Ids<KnownTrait>,
+    ctx: &Context<'_>,
+) -> Option<(TraitId, usize)> {
+    let id = value.id(ctx)?;
+    let Some(folder) = known.get(id) else {
+        ctx.fault(
+            value,
+            format!("there is no folder {id} above; a folder stands before what it holds"),
+        );
+        return None;
+    };
+    if folder.kind != TraitKind::Folder {
+        ctx.fault(value, format!("trait {id} is not a folder"));
+        return None;
+    }
+    if folder.depth + 1 >= FOLDER_DEPTH_MAX {
+        ctx.fault(
+            value,
+            format!("folders lie in at most {FOLDER_DEPTH_MAX} folders"),
+        );
+        return None;
+    }
+    Some((TraitId(id), folder.depth))
 }

@@ -404,7 +404,8 @@ impl<P> Dispatcher<P> {
         }
     }
 
-    /// Changes the settings; the namespaces stay those of the start.
+    /// Changes the settings. What waits in a namespace that is gone is still taken, and found to have
+    /// nothing to tell.
     pub fn reconfigure(&mut self, settings: Settings) {
         let namespaces = std::mem::take(&mut self.settings.namespaces);
         self.settings = Settings {

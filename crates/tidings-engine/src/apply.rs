@@ -1,6 +1,13 @@
 //! One event of one device: what it changes, and who must be told.
 
-use crate::{CompiledCatalog, Profile, evaluate::Evaluation, profile::IdKey, realise, send};
+use crate::{
+    CompiledCatalog, Profile,
+    evaluate::Evaluation,
+    profile::IdKey,
+    realise,
+    send::{self, Cause},
+    time,
+};
 use tidings_model::{
     DataSourceId, DeclaredId, DestinationId, Event, RegionId, SegmentId, Timestamp, limits,
 };
@@ -61,13 +68,15 @@ pub struct Effects {
     pub touched: Vec<Touched>,
     /// The parts that `touched` refers to.
     pub parts: Vec<Part>,
+    /// The timer row of the profile is to be moved: from where, and to where.
+    pub timer: Option<(Option<Timestamp>, Option<Timestamp>)>,
 }
 
 /// The engine: it has no state of its own but buffers.
 #[derive(Debug, Default)]
 pub struct Engine {
     scratch: Scratch,
-    evaluation: Evaluation,
+    pub(crate) evaluation: Evaluation,
     /// Namespaces in which the event linked an id that the device did not have.
     new_namespaces: Vec<DataSourceId>,
     pub(crate) destinations: Vec<u32>,
@@ -139,19 +148,38 @@ impl Engine {
         }
         let time = event.time.unwrap_or(now).min(now);
         send::assume_told_by_earlier_run(moment, catalog, profile);
+        if time::is_idle(profile, now) {
+            // Its timer has not come round yet; the device has left everything all the same.
+            self.forget(moment, catalog, profile, &in_flight);
+        }
         if let Some(region) = event.region {
             see_region(&mut profile.regions, region);
         }
         profile.last_seen = profile.last_seen.max(time);
         self.link_ids(profile, &event.ids, time);
+        self.note_remapping(catalog, profile, now);
         self.expire_on_a_new_day(catalog, profile, now);
         self.change_traits(catalog, profile, event, time, now);
         self.evaluation.evaluate(catalog, profile, now);
-        self.send(moment, catalog, profile, in_flight);
+        self.send(Cause::Seen, moment, catalog, profile, in_flight);
+        self.plan(catalog, profile);
         (Applied::Changed, &self.effects)
     }
 
-    fn clear(&mut self) {
+    /// A change of what is mapped of a segment the device is in is told when it is seen next.
+    pub(crate) fn note_remapping(
+        &self,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        now: Timestamp,
+    ) {
+        let segments = profile.segments.iter().map(|state| state.id);
+        if catalog.remapped(segments, profile.generation, profile.evaluated, now) {
+            profile.resend = true;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
         self.evaluation.begin();
         self.new_namespaces.clear();
         self.destinations.clear();
@@ -159,6 +187,7 @@ impl Engine {
         self.effects.left.clear();
         self.effects.touched.clear();
         self.effects.parts.clear();
+        self.effects.timer = None;
     }
 
     /// A trait whose time ran out before this event starts again at count 1, so it goes first.

@@ -6,10 +6,10 @@
 use hashbrown::HashMap;
 use std::sync::Arc;
 use tidings_model::{
-    Catalog, DataSourceId, Destination, DestinationId, SegmentId, Status, Timestamp, TraitId,
-    TraitKind, Unsynced, UtcDay,
+    Catalog, DataSourceId, Destination, DestinationId, Mapping, SegmentId, Status, Timestamp,
+    Trait, TraitId, TraitKind, Unsegment, Unsynced, UtcDay, limits,
 };
-use tidings_rules::{RuleError, SegmentProgram, SegmentRule, TraitRule, TraitRuleIndex};
+use tidings_rules::{Recency, RuleError, SegmentProgram, SegmentRule, TraitRule, TraitRuleIndex};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -44,15 +44,90 @@ pub struct CompiledCatalog {
     mapped: Vec<u32>,
     mapped_ends: Vec<u32>,
     data_sources: Vec<DataSourceId>,
+    has_folders: bool,
+    /// For every segment, the generation in which what is mapped of it changed last.
+    mapping_changes: MappingChanges,
+    /// Instants at which a mapping's dates begin or end, ascending, with its segment.
+    date_changes: Vec<(Timestamp, SegmentId)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// For every segment, ascending: the generation of the catalog in which a mapping of it was added,
+/// changed or removed last, or it went back to work after a pause. Kept beside the profiles, since a
+/// device may be seen again many versions later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MappingChanges(pub Vec<(SegmentId, u32)>);
+
+impl MappingChanges {
+    /// What changes when `new` takes the place of `old` as this generation.
+    #[must_use]
+    pub fn after(mut self, old: &Catalog, new: &Catalog, generation: u32) -> Self {
+        let (before, after) = (mapped_segments(old), mapped_segments(new));
+        let mut changed: Vec<_> = before
+            .iter()
+            .filter(|entry| !after.contains(entry))
+            .chain(after.iter().filter(|entry| !before.contains(entry)))
+            .map(|(segment, ..)| *segment)
+            .collect();
+        changed.sort_unstable();
+        changed.dedup();
+        for segment in changed {
+            match self.0.binary_search_by_key(&segment, |(id, _)| *id) {
+                Ok(at) => {
+                    if let Some(entry) = self.0.get_mut(at) {
+                        entry.1 = generation;
+                    }
+                }
+                Err(at) => self.0.insert(at, (segment, generation)),
+            }
+        }
+        self
+    }
+
+    /// Whether what is mapped of the segment changed after this generation.
+    pub(crate) fn since(&self, segment: SegmentId, generation: u32) -> bool {
+        let at = self.0.binary_search_by_key(&segment, |(id, _)| *id);
+        at.ok()
+            .and_then(|at| self.0.get(at))
+            .is_some_and(|(_, changed)| *changed > generation)
+    }
+}
+
+/// Everything about mappings whose change is a mapping update: segment, destination, the segment's
+/// status, and what the mapping says.
+type MappedSegment<'a> = (SegmentId, DestinationId, Status, &'a Mapping);
+
+fn mapped_segments(catalog: &Catalog) -> std::collections::HashSet<MappedSegment<'_>> {
+    let status: std::collections::HashMap<_, _> = catalog
+        .segments
+        .iter()
+        .map(|segment| (segment.id, segment.status))
+        .collect();
+    let mut mapped = std::collections::HashSet::new();
+    for destination in &catalog.destinations {
+        for mapping in &destination.mappings {
+            let status = status
+                .get(&mapping.segment)
+                .copied()
+                .unwrap_or(Status::Paused);
+            mapped.insert((mapping.segment, destination.id, status, mapping));
+        }
+    }
+    mapped
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct CompiledTrait {
     index: u32,
     pub(crate) kind: TraitKind,
     pub(crate) ttl_days: u32,
     /// The longest recency window, in days, of any rule that reads the trait; `None`: there is none.
     pub(crate) window_days: Option<u32>,
+    /// The distinct recency windows through which rules read the trait.
+    pub(crate) windows: Vec<Recency>,
+    /// The folder that holds it, and the folders that hold that, from the inside out.
+    folders: Box<[TraitId]>,
+    /// For a folder, the traits below it that are no folders, ascending.
+    pub(crate) members: Box<[TraitId]>,
 }
 
 #[derive(Debug)]
@@ -73,7 +148,9 @@ pub struct CompiledDestination {
     pub(crate) shared_values: bool,
     pub(crate) max_mappings: usize,
     pub(crate) unsynced: Unsynced,
-    pub(crate) status: Status,
+    pub(crate) unsegment: Unsegment,
+    /// Whether it gets batches.
+    pub batches: bool,
 }
 
 #[derive(Debug)]
@@ -102,10 +179,19 @@ impl CompiledCatalog {
     ///
     /// # Errors
     /// The first rule that does not parse or breaks a restriction.
-    pub fn compile(catalog: &Catalog, generation: u32) -> Result<Self, CompileError> {
+    pub fn compile(
+        catalog: &Catalog,
+        generation: u32,
+        mapping_changes: MappingChanges,
+    ) -> Result<Self, CompileError> {
         let mut traits = Map::default();
         let mut rules = Vec::new();
         let mut rule_traits = Vec::new();
+        let parents: Map<_, _> = catalog
+            .traits
+            .iter()
+            .filter_map(|t| Some((t.id, t.folder?)))
+            .collect();
         for (index, trait_) in (0u32..).zip(&catalog.traits) {
             traits.insert(
                 trait_.id,
@@ -114,6 +200,9 @@ impl CompiledCatalog {
                     kind: trait_.kind,
                     ttl_days: trait_.ttl_days,
                     window_days: None,
+                    windows: Vec::new(),
+                    folders: folders_of(trait_, &parents),
+                    members: Box::default(),
                 },
             );
             if let Some(text) = &trait_.rule {
@@ -123,6 +212,7 @@ impl CompiledCatalog {
                 rule_traits.push(trait_.id);
             }
         }
+        fill_folders(&mut traits);
         let segments = compile_segments(catalog, &mut traits)?;
         let (readers, reader_ends) = index_readers(&segments, &traits, catalog.traits.len());
         let mut destinations: Vec<_> = catalog
@@ -151,6 +241,12 @@ impl CompiledCatalog {
             mapped,
             mapped_ends,
             data_sources,
+            has_folders: catalog
+                .traits
+                .iter()
+                .any(|trait_| trait_.kind == TraitKind::Folder),
+            mapping_changes,
+            date_changes: date_changes(catalog),
         })
     }
 
@@ -158,6 +254,12 @@ impl CompiledCatalog {
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// What changed about mappings in this and earlier versions.
+    #[must_use]
+    pub const fn mapping_changes(&self) -> &MappingChanges {
+        &self.mapping_changes
     }
 
     /// Whether the trait exists and may be realised by id.
@@ -188,8 +290,47 @@ impl CompiledCatalog {
         self.destinations.get(index)
     }
 
+    pub(crate) fn destination_index(&self, id: DestinationId) -> Option<u32> {
+        let index = self
+            .destinations
+            .binary_search_by_key(&id, |other| other.id)
+            .ok()?;
+        u32::try_from(index).ok()
+    }
+
     pub(crate) fn trait_(&self, id: TraitId) -> Option<&CompiledTrait> {
         self.traits.get(&id)
+    }
+
+    /// The traits below a folder; none for any other trait.
+    pub(crate) fn folder_members(&self, id: TraitId) -> &[TraitId] {
+        if !self.has_folders {
+            return &[];
+        }
+        self.traits.get(&id).map_or(&[], |trait_| &trait_.members)
+    }
+
+    /// Whether a mapping of one of these segments was changed after this generation, or its dates
+    /// began or ended after `evaluated` and not after `now`.
+    pub(crate) fn remapped(
+        &self,
+        mut segments: impl Iterator<Item = SegmentId>,
+        generation: u32,
+        evaluated: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        let from = self
+            .date_changes
+            .partition_point(|(at, _)| *at <= evaluated);
+        let to = self.date_changes.partition_point(|(at, _)| *at <= now);
+        let dated = self.date_changes.get(from..to).unwrap_or_default();
+        if dated.is_empty() && generation == self.generation {
+            return false;
+        }
+        segments.any(|segment| {
+            self.mapping_changes.since(segment, generation)
+                || dated.iter().any(|(_, other)| *other == segment)
+        })
     }
 
     pub(crate) const fn rules(&self) -> &TraitRuleIndex {
@@ -248,13 +389,12 @@ impl CompiledDestination {
         rest.get(..count).unwrap_or_default()
     }
 
-    /// Whether anything about the segment may be sent now.
+    /// Whether anything about the segment may be sent now. A paused destination counts as one that
+    /// is down: what it is owed adds up and is sent when it is at work again.
     pub(crate) fn delivers(&self, segment: SegmentId, now: Timestamp) -> bool {
-        self.status == Status::Active
-            && self
-                .mappings_of(segment)
-                .iter()
-                .any(|mapping| mapping.deliverable(now))
+        self.mappings_of(segment)
+            .iter()
+            .any(|mapping| mapping.deliverable(now))
     }
 }
 
@@ -264,6 +404,45 @@ impl CompiledMapping {
         self.segment_status == Status::Active
             && self.start.is_none_or(|start| start <= now)
             && self.end.is_none_or(|end| now < end)
+    }
+}
+
+impl CompiledTrait {
+    fn look_through(&mut self, recency: Recency) {
+        self.window_days = self.window_days.max(Some(recency.days.get()));
+        if !self.windows.contains(&recency) {
+            self.windows.push(recency);
+        }
+    }
+}
+
+/// The folders that hold a trait, from the inside out. A catalog that was checked has no circle; one
+/// that was not must not hang.
+fn folders_of(trait_: &Trait, parents: &Map<TraitId, TraitId>) -> Box<[TraitId]> {
+    let next = |id: &TraitId| parents.get(id).copied();
+    std::iter::successors(trait_.folder, next)
+        .take(limits::FOLDER_DEPTH_MAX)
+        .collect()
+}
+
+/// Lets every folder know the traits below it.
+fn fill_folders(traits: &mut Map<TraitId, CompiledTrait>) {
+    let mut members: Map<TraitId, Vec<TraitId>> = Map::default();
+    let mut leaves: Vec<_> = traits
+        .iter()
+        .filter(|(_, trait_)| trait_.kind != TraitKind::Folder)
+        .map(|(id, trait_)| (*id, trait_.folders.clone()))
+        .collect();
+    leaves.sort_unstable();
+    for (leaf, folders) in leaves {
+        for folder in folders {
+            members.entry(folder).or_default().push(leaf);
+        }
+    }
+    for (folder, trait_) in traits.iter_mut() {
+        if let Some(members) = members.remove(folder) {
+            trait_.members = members.into();
+        }
     }
 }
 
@@ -279,8 +458,18 @@ fn compile_segments(
             .map_err(wrong)?;
         let program = SegmentProgram::new(&rule);
         for window in program.windows() {
-            if let Some(trait_) = traits.get_mut(&window.trait_id) {
-                trait_.window_days = trait_.window_days.max(Some(window.recency.days.get()));
+            // A window on a folder looks at the realisations of every trait below it.
+            let members = traits
+                .get(&window.trait_id)
+                .map(|trait_| trait_.members.clone());
+            for id in members
+                .unwrap_or_default()
+                .into_iter()
+                .chain([window.trait_id])
+            {
+                if let Some(trait_) = traits.get_mut(&id) {
+                    trait_.look_through(window.recency);
+                }
             }
         }
         segments.push(CompiledSegment {
@@ -331,7 +520,8 @@ fn compile_destination(
             count => count as usize,
         },
         unsynced: destination.unsynced,
-        status: destination.status,
+        unsegment: destination.unsegment,
+        batches: destination.batch.is_some(),
     }
 }
 
@@ -342,6 +532,21 @@ impl CompiledMapping {
             .as_deref()
             .map_or_else(|| self.segment.to_string(), str::to_owned)
     }
+}
+
+fn date_changes(catalog: &Catalog) -> Vec<(Timestamp, SegmentId)> {
+    let mappings = catalog
+        .destinations
+        .iter()
+        .flat_map(|destination| &destination.mappings);
+    let mut changes: Vec<_> = mappings
+        .flat_map(|mapping| {
+            let days = [mapping.start, mapping.end].into_iter().flatten();
+            days.map(|day| (day.start(), mapping.segment))
+        })
+        .collect();
+    changes.sort_unstable();
+    changes
 }
 
 fn join(errors: &[RuleError]) -> String {

@@ -67,9 +67,13 @@ impl Evaluation {
                 // A paused segment keeps its members and takes no new ones.
                 continue;
             }
-            let is = segment
-                .program
-                .evaluate(now.day(), &LiveTraits(&profile.traits));
+            let is = segment.program.evaluate(
+                now.day(),
+                &LiveTraits {
+                    traits: &profile.traits,
+                    catalog,
+                },
+            );
             let place = profile
                 .segments
                 .binary_search_by_key(&segment.id, |state| state.id);
@@ -91,6 +95,21 @@ impl Evaluation {
                 (Ok(_), true) | (Err(_), false) => {}
             }
         }
+        profile.evaluated = now;
+        profile.generation = catalog.generation();
+    }
+}
+
+impl Evaluation {
+    /// Takes the device out of every segment, whatever the rules say.
+    pub(crate) fn leave_all(
+        &mut self,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        now: Timestamp,
+    ) {
+        self.left
+            .extend(profile.segments.drain(..).map(|state| state.id));
         profile.evaluated = now;
         profile.generation = catalog.generation();
     }

@@ -6,6 +6,8 @@
 //! - [`CompiledCatalog`]: rules as programs, and the indexes that keep an event from looking at what
 //!   it cannot change;
 //! - [`Engine::apply`]: one event of one device;
+//! - [`Engine::wake`]: what time alone changes; [`Engine::opt_out`] and [`Engine::delete`]: what
+//!   people ask for;
 //! - [`Engine::take`]: what one destination is told about one device in one namespace, now;
 //! - [`Engine::settle`]: what the outcome of that message means for the profile.
 #![forbid(unsafe_code)]
@@ -17,9 +19,12 @@ pub mod profile;
 mod realise;
 mod send;
 mod tell;
+mod time;
 
 pub use apply::{Applied, Effects, Engine, Moment, Part, Touched, check_references};
-pub use compiled::{CompileError, CompiledCatalog, CompiledDestination, GLOBAL_DATA_SOURCES};
+pub use compiled::{
+    CompileError, CompiledCatalog, CompiledDestination, GLOBAL_DATA_SOURCES, MappingChanges,
+};
 pub use profile::{
     DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId, SegmentState,
     TraitState,

@@ -26,6 +26,9 @@ pub struct Profile {
     pub last_sent: Option<Timestamp>,
     /// Tell every destination the whole state at the next sighting.
     pub resend: bool,
+    /// When time alone may change the profile next: the instant of its timer row. Never later than
+    /// the next change, but possibly earlier.
+    pub wake_at: Option<Timestamp>,
     /// The device has opted out: nothing is collected.
     pub opted_out: bool,
     /// Regions the device was seen in, most recent first, distinct.
@@ -109,6 +112,8 @@ pub struct DestinationState {
     pub owed: Vec<OwedZero>,
     /// The last message about the device was given up, and the pair is listed as undelivered.
     pub undelivered: bool,
+    /// Something that time changed is to be told when the device is seen again.
+    pub when_seen: bool,
     /// Set while the pair is in the pending set.
     pub pending: Option<Pending>,
 }

@@ -112,36 +112,50 @@ pub(crate) fn expire(
 }
 
 /// A profile's live traits, as rules see them. [`expire`] must have run for the same day.
-pub(crate) struct LiveTraits<'a>(pub(crate) &'a [TraitState]);
+pub(crate) struct LiveTraits<'a> {
+    pub(crate) traits: &'a [TraitState],
+    pub(crate) catalog: &'a CompiledCatalog,
+}
 
 impl LiveTraits<'_> {
-    fn state(&self, id: TraitId) -> Option<&TraitState> {
-        let position = self.0.binary_search_by_key(&id, |state| state.id).ok()?;
-        self.0.get(position)
+    /// The sum of `count` over the trait, or over the traits below it if it is a folder.
+    fn sum(&self, id: TraitId, count: impl Fn(&TraitState) -> u64) -> u64 {
+        let state = |id: TraitId| {
+            let position = self
+                .traits
+                .binary_search_by_key(&id, |state| state.id)
+                .ok()?;
+            self.traits.get(position)
+        };
+        if let Some(state) = state(id) {
+            return count(state);
+        }
+        let members = self.catalog.folder_members(id);
+        members
+            .iter()
+            .filter_map(|&member| state(member))
+            .map(count)
+            .sum()
     }
 }
 
 impl Realizations for LiveTraits<'_> {
     fn total(&self, trait_id: TraitId) -> u64 {
-        self.state(trait_id).map_or(0, |state| {
-            u64::from(state.older)
-                + state
-                    .days
-                    .iter()
-                    .map(|day| u64::from(day.count))
-                    .sum::<u64>()
+        self.sum(trait_id, |state| {
+            let days = state.days.iter().map(|day| u64::from(day.count));
+            u64::from(state.older) + days.sum::<u64>()
         })
     }
 
     fn on_or_after(&self, trait_id: TraitId, day: UtcDay) -> u64 {
-        self.state(trait_id).map_or(0, |state| {
+        self.sum(trait_id, |state| {
             let days = state.days.iter().rev().take_while(|count| count.day >= day);
             days.map(|count| u64::from(count.count)).sum()
         })
     }
 
     fn on_or_before(&self, trait_id: TraitId, day: UtcDay) -> u64 {
-        self.state(trait_id).map_or(0, |state| {
+        self.sum(trait_id, |state| {
             let days = state.days.iter().take_while(|count| count.day <= day);
             u64::from(state.older) + days.map(|count| u64::from(count.count)).sum::<u64>()
         })

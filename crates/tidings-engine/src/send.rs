@@ -2,10 +2,13 @@
 //!
 //! - R1, a segment was entered: every destination mapped to any segment the device is in;
 //! - R2, a segment was left: those, and every destination that was told about the lost segment;
-//! - an id was linked that the device did not have: the destinations of its namespace.
+//! - R3, a mapping of a segment the device is in was changed: as R1, when the device is seen next;
+//! - R4, an id was linked that the device did not have: the destinations of its namespace;
+//! - R5, nothing was sent for three days: as R1, when the device is seen next.
 //!
 //! A destination is told only about its own segments, so one without anything to tell is not
-//! touched. Being seen without a change sends nothing.
+//! touched. Being seen without a change sends nothing. A destination may want what time alone
+//! changes to wait ([`Unsegment`]).
 
 use crate::{
     CompiledCatalog, CompiledDestination, Engine, Moment, Part, Profile, Touched,
@@ -13,13 +16,28 @@ use crate::{
     profile::{DestinationState, IdKey, OwedZero, Pending, ProfileId},
 };
 use tidings_model::{
-    AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsynced, limits,
+    AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced, limits,
 };
+
+/// Seconds without any send after which a sighting sends everything again.
+const REFRESH_SECONDS: i64 = 72 * 3600;
+
+/// What made the engine look at a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The device was seen.
+    Seen,
+    /// Someone asked for the device to leave everything.
+    Asked,
+    /// Time passed, or the catalog changed.
+    Time,
+}
 
 impl Engine {
     /// Applies the send rules to what the evaluation found.
     pub(crate) fn send(
         &mut self,
+        cause: Cause,
         moment: Moment,
         catalog: &CompiledCatalog,
         profile: &mut Profile,
@@ -35,28 +53,50 @@ impl Engine {
         for &segment in self.left() {
             owe_zeros(catalog, profile, segment, moment.now, &in_flight);
         }
-        self.collect_destinations(catalog, profile);
+        self.collect_destinations(cause, moment, catalog, profile);
         let destinations = std::mem::take(&mut self.destinations);
         for &index in &destinations {
-            if let Some(destination) = catalog.destination_at(index) {
-                self.touch(moment, destination, profile);
+            let Some(destination) = catalog.destination_at(index) else {
+                continue;
+            };
+            match (cause, destination.unsegment) {
+                (Cause::Seen | Cause::Asked, _) | (Cause::Time, Unsegment::Immediate) => {
+                    self.touch(moment, destination, profile);
+                }
+                // What is owed stays owed: it goes with whatever is told next.
+                (Cause::Time, Unsegment::Batch) => {}
+                (Cause::Time, Unsegment::WhenSeen) => {
+                    profile.destination_mut(destination.id).when_seen = true;
+                }
             }
         }
         self.destinations = destinations;
     }
 
     /// Fills `self.destinations` with the indices of the destinations that a send rule names.
-    fn collect_destinations(&mut self, catalog: &CompiledCatalog, profile: &mut Profile) {
+    fn collect_destinations(
+        &mut self,
+        cause: Cause,
+        moment: Moment,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+    ) {
         let changed = !self.entered().is_empty() || !self.left().is_empty();
-        let resend = std::mem::take(&mut profile.resend);
-        if !changed && !resend && self.new_namespaces().is_empty() {
+        let seen = cause == Cause::Seen;
+        let resend = seen && std::mem::take(&mut profile.resend);
+        let refresh = seen
+            && profile
+                .last_sent
+                .is_some_and(|sent| moment.now.seconds_since(sent) >= REFRESH_SECONDS);
+        let all = changed || resend || refresh;
+        let waiting = seen && profile.destinations.iter().any(|state| state.when_seen);
+        if !all && !waiting && self.new_namespaces().is_empty() {
             return;
         }
         let mut indices = std::mem::take(&mut self.destinations);
         for state in &profile.segments {
             for &index in catalog.mapped(state.id) {
-                let named = changed
-                    || resend
+                let named = all
                     || catalog.destination_at(index).is_some_and(|destination| {
                         self.new_namespaces()
                             .iter()
@@ -69,6 +109,13 @@ impl Engine {
         }
         for &segment in self.left() {
             indices.extend(catalog.mapped(segment));
+        }
+        if waiting {
+            for state in &mut profile.destinations {
+                if std::mem::take(&mut state.when_seen) {
+                    indices.extend(catalog.destination_index(state.id));
+                }
+            }
         }
         indices.sort_unstable();
         indices.dedup();
@@ -327,6 +374,7 @@ impl Profile {
                     told_ids: Vec::new(),
                     owed: Vec::new(),
                     undelivered: false,
+                    when_seen: false,
                     pending: None,
                 };
                 self.destinations.insert(at, empty);
@@ -353,9 +401,23 @@ impl Profile {
 
     /// Drops ids that are neither linked nor referred to, and destinations without any state.
     pub(crate) fn tidy(&mut self) {
+        let ids = &self.ids;
+        let is_linked = |key: &IdKey| {
+            ids.binary_search_by_key(key, |id| id.key)
+                .ok()
+                .and_then(|at| ids.get(at))
+                .is_some_and(|id| id.linked)
+        };
+        for state in &mut self.destinations {
+            // Under an id that is gone the partner knows of nothing that is still true.
+            if state.told.is_empty() && state.pending.is_none() {
+                state.told_ids.retain(is_linked);
+            }
+        }
         self.destinations.retain(|state| {
             state.pending.is_some()
                 || state.undelivered
+                || state.when_seen
                 || !state.told.is_empty()
                 || !state.told_ids.is_empty()
                 || !state.owed.is_empty()

@@ -51,6 +51,8 @@ pub struct Trait {
     pub data_source: Option<DataSourceId>,
     /// How it is realised.
     pub kind: TraitKind,
+    /// The folder that holds it: a trait of kind folder.
+    pub folder: Option<TraitId>,
     /// The rule over signals that realises a rule-based trait; without one only its id does.
     pub rule: Option<String>,
     /// Time-to-live in days after the day of the last realisation; 0 is for ever.
@@ -128,6 +130,8 @@ pub struct Destination {
     pub after_failure: FailurePolicy,
     /// What is sent for a device without an id in any of the namespaces.
     pub unsynced: Unsynced,
+    /// When changes that time alone makes are told.
+    pub unsegment: Unsegment,
     /// How many of a device's newest ids per namespace get a Status 1; 0 is all.
     pub max_mappings: u32,
     /// The daily batch, if there is one.
@@ -139,7 +143,7 @@ pub struct Destination {
 }
 
 /// One segment attached to one destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mapping {
     /// The segment.
     pub segment: SegmentId,
@@ -218,6 +222,19 @@ pub enum Unsynced {
     Skip,
     /// A user object with an empty partner id.
     Blank,
+}
+
+/// When a destination is told about changes that time alone makes: a time-to-live that ran out, a
+/// recency window that moved on, a device unseen for too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Unsegment {
+    /// At once.
+    #[default]
+    Immediate,
+    /// With the next batch, or with whatever else is told about the device first.
+    Batch,
+    /// When the device is seen again.
+    WhenSeen,
 }
 
 /// The daily batch of a destination.

@@ -13,8 +13,8 @@ pub mod time;
 
 pub use catalog::{
     Batch, Catalog, DataSource, DataSourceKind, Destination, FailurePolicy, HashName, Mapping,
-    Numbers, OAuth, OAuthCredentials, Segment, Signing, Status, Trait, TraitKind, Unsynced,
-    WireSettings,
+    Numbers, OAuth, OAuthCredentials, Segment, Signing, Status, Trait, TraitKind, Unsegment,
+    Unsynced, WireSettings,
 };
 pub use event::{AuthState, DeclaredId, Event, Signals};
 pub use id::{DataSourceId, DestinationId, DeviceUuid, IdError, RegionId, SegmentId, TraitId};

@@ -48,6 +48,8 @@ pub const NAME_CHARS_MAX: usize = 255;
 pub const RULE_BYTES_MAX: usize = 1024 * 1024;
 /// Nesting of parentheses and NOT in a rule.
 pub const RULE_DEPTH_MAX: usize = 256;
+/// Folders within folders.
+pub const FOLDER_DEPTH_MAX: usize = 5;
 /// Traits in one segment expression.
 pub const SEGMENT_TRAITS_MAX: usize = 5_000;
 /// Traits of a catalog.

@@ -12,9 +12,11 @@ use hashbrown::HashMap;
 use std::sync::Arc;
 use tidings_collect::Submitted;
 use tidings_dispatch::{Hint, SettledUser, Taken};
-use tidings_engine::{Applied, CompiledCatalog, Engine, Flight, Moment, Profile, Settled};
+use tidings_engine::{
+    Applied, CompiledCatalog, Effects, Engine, Flight, MappingChanges, Moment, Profile, Settled,
+};
 use tidings_model::{
-    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, SegmentId,
+    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, SegmentId, Timestamp,
 };
 use tidings_store::{Link, PendingRow, Undelivered};
 
@@ -46,6 +48,10 @@ pub trait Changes {
     fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow);
     /// Takes a pair out of the pending set.
     fn delete_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid);
+    /// Sets the profile's timer to the hour of `at`.
+    fn put_timer(&mut self, at: Timestamp, uuid: &DeviceUuid);
+    /// Removes the profile's timer of `at`.
+    fn delete_timer(&mut self, at: Timestamp, uuid: &DeviceUuid);
     /// Lists a pair as undelivered.
     fn put_undelivered(&mut self, destination: DestinationId, uuid: &DeviceUuid, why: &Undelivered);
     /// Takes a pair off the list of undelivered ones.
@@ -59,6 +65,17 @@ pub struct DestinationHint {
     pub destination: DestinationId,
     /// The hint.
     pub hint: Hint,
+}
+
+/// Something that happens to one device without an event of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Its timer came, or the catalog changed.
+    Wake,
+    /// It opts out.
+    OptOut,
+    /// It is deleted.
+    Delete,
 }
 
 /// Segment changes since the last time they were asked for.
@@ -85,8 +102,12 @@ impl ActiveCatalog {
     ///
     /// # Errors
     /// When a rule is wrong.
-    pub fn new(catalog: Catalog, generation: u32) -> Result<Self, tidings_engine::CompileError> {
-        let compiled = CompiledCatalog::compile(&catalog, generation)?;
+    pub fn new(
+        catalog: Catalog,
+        generation: u32,
+        mapping_changes: MappingChanges,
+    ) -> Result<Self, tidings_engine::CompileError> {
+        let compiled = CompiledCatalog::compile(&catalog, generation, mapping_changes)?;
         let formats = catalog
             .destinations
             .iter()
@@ -97,6 +118,20 @@ impl ActiveCatalog {
             catalog,
             formats,
         })
+    }
+
+    /// The version that takes this one's place.
+    ///
+    /// # Errors
+    /// When a rule is wrong.
+    pub fn replaced_by(&self, catalog: Catalog) -> Result<Self, tidings_engine::CompileError> {
+        let generation = self.compiled.generation().saturating_add(1);
+        let changes = self.compiled.mapping_changes().clone();
+        Self::new(
+            catalog.clone(),
+            generation,
+            changes.after(&self.catalog, &catalog, generation),
+        )
     }
 
     /// How messages of a destination are written.
@@ -149,6 +184,12 @@ impl Core {
         &self.catalog
     }
 
+    /// Goes on with another version of the catalog. Profiles are brought up to it when they are seen
+    /// or woken.
+    pub fn set_catalog(&mut self, catalog: Arc<ActiveCatalog>) {
+        self.catalog = catalog;
+    }
+
     /// Segment changes since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
@@ -176,14 +217,7 @@ impl Core {
             None => self.resolve(event, rows)?.unwrap_or_else(new_uuid),
         };
         let cached = load(&mut self.profiles, &uuid, rows)?;
-        let flights = self.flights.get(&uuid);
-        let in_flight = |destination: DestinationId, segment: SegmentId| {
-            flights.is_some_and(|flights| {
-                flights.iter().any(|((other, _), flight)| {
-                    *other == destination && flight.ones.binary_search(&segment).is_ok()
-                })
-            })
-        };
+        let in_flight = in_flight(&self.flights, &uuid);
         let (applied, effects) = self.engine.apply(
             moment,
             &catalog.compiled,
@@ -196,35 +230,37 @@ impl Core {
             Applied::OptedOut => return Ok(Submitted::Accepted(uuid)),
             Applied::Changed => {}
         }
-        if !cached.dirty {
-            cached.dirty = true;
-            self.dirty.push(uuid.clone());
-        }
-        self.tally.entered += effects.entered.len() as u64;
-        self.tally.left += effects.left.len() as u64;
-        for touched in &effects.touched {
-            if touched.newly {
-                let row = PendingRow {
-                    seq: moment.seq,
-                    since: touched.since,
-                };
-                changes.put_pending(touched.destination, &uuid, &row);
-            }
-            for part in effects.parts.get(touched.parts.clone()).unwrap_or_default() {
-                let hint_ = Hint {
-                    uuid: uuid.clone(),
-                    seq: moment.seq,
-                    namespace: part.namespace,
-                    objects: part.objects,
-                };
-                hint(DestinationHint {
-                    destination: touched.destination,
-                    hint: hint_,
-                });
-            }
-        }
+        mark_dirty(&mut self.dirty, cached, &uuid);
+        publish(effects, &mut self.tally, moment, &uuid, changes, &mut hint);
         self.link(moment, event, &uuid, rows, changes)?;
         Ok(Submitted::Accepted(uuid))
+    }
+
+    /// Does something to one device at a time of its own: its timer came, or someone asked.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn change<R: Rows>(
+        &mut self,
+        moment: Moment,
+        change: Change,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+        mut hint: impl FnMut(DestinationHint),
+    ) -> Result<(), R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        let cached = load(&mut self.profiles, uuid, rows)?;
+        let in_flight = in_flight(&self.flights, uuid);
+        let (engine, profile) = (&mut self.engine, &mut cached.profile);
+        let effects = match change {
+            Change::Wake => engine.wake(moment, &catalog.compiled, profile, in_flight),
+            Change::OptOut => engine.opt_out(moment, &catalog.compiled, profile, in_flight),
+            Change::Delete => engine.delete(moment, &catalog.compiled, profile, in_flight),
+        };
+        mark_dirty(&mut self.dirty, cached, uuid);
+        publish(effects, &mut self.tally, moment, uuid, changes, &mut hint);
+        Ok(())
     }
 
     /// The device of the first id that is linked to one.
@@ -477,6 +513,61 @@ impl Core {
     /// As [`Core::submit`].
     pub fn profile<R: Rows>(&mut self, uuid: &DeviceUuid, rows: &R) -> Result<Profile, R::Error> {
         Ok(load(&mut self.profiles, uuid, rows)?.profile.clone())
+    }
+}
+
+/// Whether a message with a Status 1 of a segment is on its way to a destination for this device.
+fn in_flight(flights: &Flights, uuid: &DeviceUuid) -> impl Fn(DestinationId, SegmentId) -> bool {
+    let flights = flights.get(uuid);
+    move |destination, segment| {
+        flights.is_some_and(|flights| {
+            flights.iter().any(|((other, _), flight)| {
+                *other == destination && flight.ones.binary_search(&segment).is_ok()
+            })
+        })
+    }
+}
+
+/// Writes what an event or a change entails beside the profile.
+fn publish(
+    effects: &Effects,
+    tally: &mut Tally,
+    moment: Moment,
+    uuid: &DeviceUuid,
+    changes: &mut impl Changes,
+    hint: &mut impl FnMut(DestinationHint),
+) {
+    tally.entered += effects.entered.len() as u64;
+    tally.left += effects.left.len() as u64;
+    if let Some((old, new)) = effects.timer {
+        if let Some(old) = old {
+            changes.delete_timer(old, uuid);
+        }
+        if let Some(new) = new {
+            changes.put_timer(new, uuid);
+        }
+    }
+    for touched in &effects.touched {
+        if touched.newly {
+            let row = PendingRow {
+                seq: moment.seq,
+                since: touched.since,
+            };
+            changes.put_pending(touched.destination, uuid, &row);
+        }
+        for part in effects.parts.get(touched.parts.clone()).unwrap_or_default() {
+            let (namespace, objects) = (part.namespace, part.objects);
+            let new = Hint {
+                uuid: uuid.clone(),
+                seq: moment.seq,
+                namespace,
+                objects,
+            };
+            hint(DestinationHint {
+                destination: touched.destination,
+                hint: new,
+            });
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use tidings_egress::{
     AddressPolicy, Egress, EgressSettings, Endpoint, EndpointSettings,
     oauth::{Credentials, TokenSettings, TokenSource},
 };
+use tidings_engine::MappingChanges;
 use tidings_model::{Catalog, Destination, OAuthCredentials};
 use tidings_store::{Store, StoreSettings};
 use tokio::{
@@ -76,7 +77,10 @@ impl Server {
             "[admin] listen = \"{}\": the admin side has no authentication yet and listens on loopback only",
             settings.admin
         );
-        let catalog = Arc::new(ActiveCatalog::new(catalog, 1).context("compiling the catalog")?);
+        let catalog = Arc::new(
+            ActiveCatalog::new(catalog, 1, MappingChanges::default())
+                .context("compiling the catalog")?,
+        );
         let clock = Arc::new(match settings.virtual_now {
             Some(now) => Clock::standing_at(now),
             None => Clock::system(),

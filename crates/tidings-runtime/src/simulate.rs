@@ -4,15 +4,19 @@
 //! The same catalog, events and times give the same messages, byte for byte: nothing here reads a
 //! clock, and new device ids come from a counter.
 
-use crate::core::{ActiveCatalog, Changes, Core, Rows};
+use crate::core::{ActiveCatalog, Change, Changes, Core, DestinationHint, Rows};
 use crate::settings::dispatch_settings;
 use hashbrown::HashMap;
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::Arc,
+};
 use tidings_collect::Submitted;
 use tidings_dispatch::{Action, Dispatcher};
-use tidings_engine::{Moment, Profile};
+use tidings_engine::{CompileError, Moment, Profile};
 use tidings_model::{
-    DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, Millis, Status, Timestamp,
+    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, Millis, Timestamp,
 };
 use tidings_store::{Link, PendingRow, Undelivered};
 
@@ -33,7 +37,7 @@ pub struct Simulation {
     core: Core,
     rows: MemoryRows,
     changes: MemoryChanges,
-    dispatchers: BTreeMap<DestinationId, Dispatcher<Vec<u8>>>,
+    dispatchers: Dispatchers,
     now: Millis,
     seq: u64,
     new_devices: u64,
@@ -43,18 +47,7 @@ impl Simulation {
     /// A dry run that begins at `start` with nothing known about any device.
     #[must_use]
     pub fn new(catalog: Arc<ActiveCatalog>, start: Timestamp) -> Self {
-        let dispatchers = catalog
-            .catalog
-            .destinations
-            .iter()
-            .filter(|destination| destination.status == Status::Active)
-            .map(|destination| {
-                (
-                    destination.id,
-                    Dispatcher::new(dispatch_settings(destination)),
-                )
-            })
-            .collect();
+        let dispatchers = dispatchers(&catalog.catalog);
         Self {
             core: Core::new(catalog, 1 << 20),
             rows: MemoryRows::default(),
@@ -79,15 +72,77 @@ impl Simulation {
         while let Some(due) = self.next_wakeup().filter(|&due| due <= until) {
             self.now = due.max(self.now);
             self.drain(sent);
+            self.wake(sent);
         }
         self.now = until.max(self.now);
     }
 
     fn next_wakeup(&self) -> Option<Millis> {
-        self.dispatchers
+        let timer = self.rows.timers.first().map(|(at, _)| millis(*at));
+        let dispatchers = self
+            .dispatchers
             .values()
-            .filter_map(|dispatcher| dispatcher.next_wakeup(self.now))
-            .min()
+            .filter_map(|dispatcher| dispatcher.next_wakeup(self.now));
+        dispatchers.chain(timer).min()
+    }
+
+    /// Wakes every profile whose timer is due.
+    fn wake(&mut self, sent: &mut impl FnMut(SentMessage<'_>)) {
+        while let Some((at, uuid)) = self.rows.timers.first().cloned() {
+            if millis(at) > self.now {
+                return;
+            }
+            self.rows.timers.pop_first();
+            self.change(Change::Wake, &uuid, sent);
+        }
+    }
+
+    /// Does something to one device now.
+    pub fn change(
+        &mut self,
+        change: Change,
+        uuid: &DeviceUuid,
+        sent: &mut impl FnMut(SentMessage<'_>),
+    ) {
+        let moment = self.moment();
+        let hint = hint_to(&mut self.dispatchers, self.now);
+        let changes = &mut self.changes;
+        infallible(
+            self.core
+                .change(moment, change, uuid, &self.rows, changes, hint),
+        );
+        self.commit(moment);
+        self.drain(sent);
+    }
+
+    /// Replaces the catalog now: every profile follows at once, and what is mapped anew is told when
+    /// the device is seen.
+    ///
+    /// # Errors
+    /// When a rule of the new catalog is wrong; the old one stays.
+    pub fn replace_catalog(
+        &mut self,
+        catalog: Catalog,
+        sent: &mut impl FnMut(SentMessage<'_>),
+    ) -> Result<(), CompileError> {
+        let old = Arc::clone(self.core.catalog());
+        let active = Arc::new(old.replaced_by(catalog)?);
+        let mut kept = std::mem::replace(&mut self.dispatchers, dispatchers(&active.catalog));
+        for new in &active.catalog.destinations {
+            if let (Some(place), Some(mut dispatcher)) =
+                (self.dispatchers.get_mut(&new.id), kept.remove(&new.id))
+            {
+                dispatcher.reconfigure(dispatch_settings(new));
+                *place = dispatcher;
+            }
+        }
+        self.core.set_catalog(active);
+        let mut devices: Vec<_> = self.rows.profiles.keys().cloned().collect();
+        devices.sort_unstable();
+        for uuid in devices {
+            self.change(Change::Wake, &uuid, sent);
+        }
+        Ok(())
     }
 
     /// Applies one event now, handing every message that it makes due at once to `sent`.
@@ -99,12 +154,7 @@ impl Simulation {
             let hash = xxhash_rust::xxh3::xxh3_128(&new_devices.to_le_bytes());
             DeviceUuid::from_random(hash.to_le_bytes())
         };
-        let (dispatchers, now) = (&mut self.dispatchers, self.now);
-        let hint = |hint: crate::core::DestinationHint| {
-            if let Some(dispatcher) = dispatchers.get_mut(&hint.destination) {
-                dispatcher.hint(now, &hint.hint);
-            }
-        };
+        let hint = hint_to(&mut self.dispatchers, self.now);
         let submitted = infallible(self.core.submit(
             moment,
             event,
@@ -210,6 +260,24 @@ impl Simulation {
     }
 }
 
+type Dispatchers = BTreeMap<DestinationId, Dispatcher<Vec<u8>>>;
+
+fn dispatchers(catalog: &Catalog) -> Dispatchers {
+    let destinations = catalog.destinations.iter();
+    destinations
+        .map(|d| (d.id, Dispatcher::new(dispatch_settings(d))))
+        .collect()
+}
+
+/// Hands hints to the dispatchers.
+fn hint_to(dispatchers: &mut Dispatchers, now: Millis) -> impl FnMut(DestinationHint) {
+    move |hint| {
+        if let Some(dispatcher) = dispatchers.get_mut(&hint.destination) {
+            dispatcher.hint(now, &hint.hint);
+        }
+    }
+}
+
 fn infallible<T>(result: Result<T, Infallible>) -> T {
     match result {
         Ok(value) => value,
@@ -237,12 +305,15 @@ const EPOCH_SHIFT: i64 = 62_200_000_000;
 struct MemoryRows {
     profiles: HashMap<DeviceUuid, Profile>,
     links: HashMap<(DataSourceId, Box<str>), Link>,
+    timers: BTreeSet<(Timestamp, DeviceUuid)>,
 }
 
 #[derive(Debug, Default)]
 struct MemoryChanges {
     profiles: Vec<(DeviceUuid, Profile)>,
     links: Vec<((DataSourceId, Box<str>), Link)>,
+    /// In order: a timer is removed before it is set anew.
+    timers: Vec<(bool, (Timestamp, DeviceUuid))>,
 }
 
 impl Rows for MemoryRows {
@@ -261,6 +332,13 @@ impl MemoryRows {
     fn apply(&mut self, changes: &mut MemoryChanges) {
         self.profiles.extend(changes.profiles.drain(..));
         self.links.extend(changes.links.drain(..));
+        for (set, timer) in changes.timers.drain(..) {
+            if set {
+                self.timers.insert(timer);
+            } else {
+                self.timers.remove(&timer);
+            }
+        }
     }
 }
 
@@ -271,6 +349,14 @@ impl Changes for MemoryChanges {
 
     fn put_link(&mut self, data_source: DataSourceId, id: &str, link: &Link) {
         self.links.push(((data_source, id.into()), link.clone()));
+    }
+
+    fn put_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
+        self.timers.push((true, (at, uuid.clone())));
+    }
+
+    fn delete_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
+        self.timers.push((false, (at, uuid.clone())));
     }
 
     // A dry run never restarts, so nothing is read back from these.

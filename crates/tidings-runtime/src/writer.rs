@@ -26,7 +26,7 @@ use std::{
 use tidings_collect::Submitted;
 use tidings_dispatch::{Hint, SettledUser, Taken};
 use tidings_engine::{Moment, Profile};
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, Timestamp};
 use tidings_store::{Batch, Link, PendingRow, Store, StoreError, Undelivered};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -498,6 +498,14 @@ impl Changes for Batch {
 
     fn delete_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
         Self::delete_pending(self, destination, uuid);
+    }
+
+    fn put_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
+        Self::put_timer(self, at, uuid);
+    }
+
+    fn delete_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
+        Self::delete_timer(self, at, uuid);
     }
 
     fn put_undelivered(

@@ -13,7 +13,7 @@ use crate::{
     keys,
 };
 use tidings_engine::Profile;
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
@@ -98,6 +98,16 @@ impl Batch {
             |out| keys::put_pair(out, keys::PENDING, destination, uuid),
             |_| {},
         );
+    }
+
+    /// Sets the timer of a profile, to the hour of `at`.
+    pub fn put_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
+        self.push(PUT, |out| keys::put_timer(out, at, uuid), |_| {});
+    }
+
+    /// Removes the timer of a profile that was set to `at`.
+    pub fn delete_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
+        self.push(DELETE, |out| keys::put_timer(out, at, uuid), |_| {});
     }
 
     /// Lists a pair as undelivered; what was listed for it before is replaced.

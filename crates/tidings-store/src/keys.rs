@@ -8,7 +8,7 @@
 //! | `i` data source, id as text | link: declared id to device |
 //! | `m` name | one row of the store itself: `m/format`, `m/epoch`, `m/head` |
 //! | `b` destination device | reserved: users with changes since the destination's last batch |
-//! | `t` hour device | reserved: when a profile can next change by itself |
+//! | `t` hour device | timer: the profile can change by itself in this hour; no value |
 //! | `a` destination time n | reserved: attempt log |
 //! | `r` destination device segment | reserved: removal ledger |
 //!
@@ -22,7 +22,7 @@
 //! Invariant: every part is self-delimiting, so a prefix of whole parts selects what it says and no more.
 
 use crate::codec::bytes::{DecodeError, Problem, Reader};
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 
 /// Profiles.
 pub const PROFILE: u8 = b'p';
@@ -36,7 +36,7 @@ pub const LINK: u8 = b'i';
 pub const META: u8 = b'm';
 /// Reserved: changes since the last batch of a destination.
 pub const BATCH_CHANGE: u8 = b'b';
-/// Reserved: wake-ups.
+/// Timers.
 pub const TIMER: u8 = b't';
 /// Reserved: the attempt log.
 pub const ATTEMPT: u8 = b'a';
@@ -61,6 +61,29 @@ pub(crate) fn put_link(out: &mut Vec<u8>, data_source: DataSourceId, id: &str) {
     out.push(LINK);
     put_number(out, data_source.0);
     out.extend_from_slice(id.as_bytes());
+}
+
+/// Appends what the keys of all timers of an hour start with: 32 bits, so that hours sort in order.
+pub(crate) fn put_hour(out: &mut Vec<u8>, at: Timestamp) {
+    out.push(TIMER);
+    let hour = u32::try_from(at.0.div_euclid(3600)).unwrap_or(if at.0 < 0 { 0 } else { u32::MAX });
+    out.extend_from_slice(&hour.to_be_bytes());
+}
+
+/// Appends the key of a timer.
+pub(crate) fn put_timer(out: &mut Vec<u8>, at: Timestamp, uuid: &DeviceUuid) {
+    put_hour(out, at);
+    put_uuid(out, uuid);
+}
+
+/// Reads the key of a timer: the beginning of its hour, and the device.
+pub(crate) fn read_timer(key: &[u8]) -> Result<(Timestamp, DeviceUuid), DecodeError> {
+    let mut reader = Reader::new(key);
+    reader.u8("row kind")?;
+    let hour = u32::from_be_bytes(reader.array::<4>("hour")?);
+    let uuid = read_uuid(&mut reader)?;
+    reader.end("key")?;
+    Ok((Timestamp(i64::from(hour) * 3600), uuid))
 }
 
 /// Appends what the keys of all pairs of a destination start with; `kind` is [`PENDING`] or

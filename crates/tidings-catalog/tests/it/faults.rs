@@ -216,8 +216,12 @@ fn traits_and_segments() {
         ".rule: only a rule_based trait has a rule",
     );
     check_trait(
-        "kind: folder",
-        ".kind: `folder` is not one of rule_based, onboarded, third_party",
+        "kind: model",
+        ".kind: `model` is not one of rule_based, onboarded, folder, third_party",
+    );
+    check_trait(
+        "folder: 2",
+        ".folder: there is no folder 2 above; a folder stands before what it holds",
     );
     check_trait(
         "ttl_days: 36501",

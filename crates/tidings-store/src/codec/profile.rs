@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! version        1
-//! flags          1 resend | 2 opted out | 4 has `last_sent`
+//! flags          1 resend | 2 opted out | 4 has `last_sent` | 8 has `wake_at`
 //! lists          which of the lists below are not empty: 1 regions | 2 traits | 4 ids | 8 segments |
 //!                16 destinations | 32 event ids. An empty list costs nothing more
 //! generation     varint
 //! last_seen      folded varint
 //! evaluated      instant
 //! last_sent      instant, if the profile has one
+//! wake_at        folded varint, if the profile has one
 //! regions        count, then each as varint
 //! traits         count, then each: id | instant with flags (1 older, 2 one day, 4 many days) | older |
 //!                days: their count if many, then each from the newest: varint of days before the one
@@ -16,7 +17,7 @@
 //! ids            count, then each: key | data source + 1 | instant with flags (1 linked, 2·state) | text
 //! segments       count, then each: id | instant
 //! destinations   count, then each: id | flags (1 `told` is a subset, 2 `told_ids` is a subset, 4 owed,
-//!                8 pending, 16 undelivered) | told | told ids | owed: count, then segment and id each |
+//!                8 pending, 16 undelivered, 32 when seen) | told | told ids | owed: count, then segment and id each |
 //!                pending: seq | instant | epoch | parts: count, then data source + 1 each
 //! event ids      count, then each: 8 bytes | instant
 //! ```
@@ -51,6 +52,7 @@ const VERSION: u8 = 1;
 const RESEND: u8 = 1;
 const OPTED_OUT: u8 = 2;
 const LAST_SENT: u8 = 4;
+const WAKE_AT: u8 = 8;
 
 const REGIONS: u8 = 1;
 const TRAITS: u8 = 2;
@@ -70,6 +72,7 @@ const TOLD_IDS_SUBSET: u8 = 2;
 const OWED: u8 = 4;
 const PENDING: u8 = 8;
 const UNDELIVERED: u8 = 16;
+const WHEN_SEEN: u8 = 32;
 
 /// Appends the profile to `out`.
 ///
@@ -79,7 +82,8 @@ pub fn encode_profile(profile: &Profile, out: &mut Vec<u8>) {
     out.push(
         flag(RESEND, profile.resend)
             | flag(OPTED_OUT, profile.opted_out)
-            | flag(LAST_SENT, profile.last_sent.is_some()),
+            | flag(LAST_SENT, profile.last_sent.is_some())
+            | flag(WAKE_AT, profile.wake_at.is_some()),
     );
     out.push(
         flag(REGIONS, !profile.regions.is_empty())
@@ -95,6 +99,9 @@ pub fn encode_profile(profile: &Profile, out: &mut Vec<u8>) {
     instants.put(out, profile.evaluated, 0);
     if let Some(last_sent) = profile.last_sent {
         instants.put(out, last_sent, 0);
+    }
+    if let Some(wake_at) = profile.wake_at {
+        put_i64(out, wake_at.0);
     }
     put_list(out, &profile.regions, |out, region| {
         put_u64(out, region.0.into());
@@ -116,7 +123,7 @@ pub fn encode_profile(profile: &Profile, out: &mut Vec<u8>) {
 pub fn decode_profile(bytes: &[u8]) -> Result<Profile, DecodeError> {
     let reader = &mut Reader::new(bytes);
     reader.version(VERSION)?;
-    let flags = reader.flags("flags", RESEND | OPTED_OUT | LAST_SENT)?;
+    let flags = reader.flags("flags", RESEND | OPTED_OUT | LAST_SENT | WAKE_AT)?;
     let lists = reader.flags(
         "lists",
         REGIONS | TRAITS | IDS | SEGMENTS | DESTINATIONS | EVENT_IDS,
@@ -134,6 +141,9 @@ pub fn decode_profile(bytes: &[u8]) -> Result<Profile, DecodeError> {
     };
     if flags & LAST_SENT != 0 {
         profile.last_sent = Some(instants.read_plain(reader, "last_sent")?);
+    }
+    if flags & WAKE_AT != 0 {
+        profile.wake_at = Some(Timestamp(reader.i64("wake_at")?));
     }
     if lists & REGIONS != 0 {
         profile.regions = read_list(reader, "regions", 1, |reader| {
@@ -301,7 +311,8 @@ fn put_destinations(out: &mut Vec<u8>, profile: &Profile, instants: &mut Instant
         let flags_at = out.len();
         let mut flags = flag(OWED, !state.owed.is_empty())
             | flag(PENDING, state.pending.is_some())
-            | flag(UNDELIVERED, state.undelivered);
+            | flag(UNDELIVERED, state.undelivered)
+            | flag(WHEN_SEEN, state.when_seen);
         out.push(flags);
 
         let segments = profile.segments.iter().map(|segment| segment.id);
@@ -354,7 +365,7 @@ fn read_destinations(
         let id = DestinationId(read_id(reader, "destination", &mut previous)?);
         let flags = reader.flags(
             "destination's flags",
-            TOLD_SUBSET | TOLD_IDS_SUBSET | OWED | PENDING | UNDELIVERED,
+            TOLD_SUBSET | TOLD_IDS_SUBSET | OWED | PENDING | UNDELIVERED | WHEN_SEEN,
         )?;
         let told = if flags & TOLD_SUBSET != 0 {
             let segments = profile.segments.iter().map(|segment| segment.id);
@@ -399,6 +410,7 @@ fn read_destinations(
             told_ids,
             owed,
             undelivered: flags & UNDELIVERED != 0,
+            when_seen: flags & WHEN_SEEN != 0,
             pending,
         })
     })

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::ops::Bound;
 use tidings_engine::Profile;
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 
 impl Store {
     /// The profile of a device, `None` when there is none.
@@ -113,6 +113,33 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(DeviceUuid, PendingRow)>, StoreError> {
         self.pairs(keys::PENDING, destination, after, limit, PendingRow::decode)
+    }
+
+    /// Up to `limit` timers of hours that begin at or after `from` and before `until`, in order of
+    /// their hours: the beginning of the hour, and the device.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or one of the keys is damaged.
+    ///
+    /// # Cost
+    /// One seek and the timers found; how many others there are does not matter. Timers that were
+    /// removed lately lie in the way until the backend has merged them: let `from` follow the clock.
+    pub fn timers(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, DeviceUuid)>, StoreError> {
+        let (mut start, mut end) = (Vec::new(), Vec::new());
+        keys::put_hour(&mut start, from);
+        keys::put_hour(&mut end, until);
+        let mut timers = Vec::new();
+        self.backend
+            .scan(Bound::Included(&start), &end, limit, |key, _| {
+                timers.push(keys::read_timer(key).map_err(StoreError::corrupt("key of a timer"))?);
+                Ok(())
+            })?;
+        Ok(timers)
     }
 
     /// Up to `limit` undelivered pairs of a destination after that of the device `after`, or from the

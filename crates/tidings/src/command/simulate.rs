@@ -6,14 +6,15 @@ use clap::Args as ClapArgs;
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 use tidings_collect::{Line, Submitted, parse_line};
 use tidings_egress::AddressPolicy;
+use tidings_engine::MappingChanges;
 use tidings_model::{Catalog, Timestamp, limits};
 use tidings_runtime::{
-    core::ActiveCatalog,
+    core::{ActiveCatalog, Change},
     simulate::{SentMessage, Simulation},
 };
 
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         },
     )?;
     let linger = longest_linger(&loaded.catalog);
-    let active = ActiveCatalog::new(loaded.catalog, 1)
+    let active = ActiveCatalog::new(loaded.catalog, 1, MappingChanges::default())
         .map_err(|error| Failure::usage(format_args!("{}: {error}", args.catalog.display())))?;
     let input: Box<dyn io::BufRead> = if args.events.as_os_str() == "-" {
         Box::new(BufReader::new(io::stdin()))
@@ -56,9 +57,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         })?;
         Box::new(BufReader::new(file))
     };
-    let name = args.events.display().to_string();
     let mut out = BufWriter::new(io::stdout().lock());
-    let simulated = simulate(Arc::new(active), input, &name, args.until, linger, &mut out);
+    let simulated = simulate(
+        Arc::new(active),
+        input,
+        &args.events,
+        args.until,
+        linger,
+        &mut out,
+    );
     match out.flush().map_err(Failure::from).and(simulated) {
         Err(Failure::Work(error)) if is_closed_pipe(&error) => Ok(()),
         result => result,
@@ -83,11 +90,14 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 fn simulate(
     catalog: Arc<ActiveCatalog>,
     input: impl io::BufRead,
-    name: &str,
+    events: &Path,
     until: Option<Timestamp>,
     linger: i64,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
+    let name = events.display();
+    // Files named in a line lie beside the file of lines; standard input has no place.
+    let directory = events.parent().unwrap_or_else(|| Path::new("."));
     let mut simulation: Option<Simulation> = None;
     let mut failed = Ok(());
     let mut input = input.take(u64::MAX);
@@ -129,10 +139,17 @@ fn simulate(
                     return Err(wrong(format!("{message} ({code})")));
                 }
             }
-            Line::OptOut { .. } | Line::Delete { .. } | Line::Catalog { .. } => {
-                return Err(wrong(
-                    "opt_out, delete and catalog lines are not supported yet".to_owned(),
-                ));
+            Line::OptOut { uuid, .. } => simulation.change(Change::OptOut, &uuid, &mut print),
+            Line::Delete { uuid, .. } => simulation.change(Change::Delete, &uuid, &mut print),
+            Line::Catalog { file, .. } => {
+                let path = directory.join(file);
+                let policy = AddressPolicy {
+                    allow_private: true,
+                };
+                let loaded = catalog_file::require(&path, policy)?;
+                simulation
+                    .replace_catalog(loaded.catalog, &mut print)
+                    .map_err(|error| wrong(format!("{}: {error}", path.display())))?;
             }
         }
         std::mem::replace(&mut failed, Ok(()))?;

@@ -65,6 +65,7 @@ fn typical() -> Profile {
         told_ids: told_ids.iter().copied().map(IdKey).collect(),
         owed: vec![],
         undelivered: false,
+        when_seen: false,
         pending: None,
     };
     Profile {
@@ -137,7 +138,7 @@ fn damage_is_named() {
     );
     assert_eq!(error(&[]).to_string(), "version at byte 0 is cut short");
     assert_eq!(
-        error(&[1, 8]).to_string(),
+        error(&[1, 16]).to_string(),
         "flags at byte 2 is out of range"
     );
     insta::assert_snapshot!(error(&bytes[..100]), @"trait at byte 100 is cut short");
@@ -219,26 +220,26 @@ fn destination() -> impl Strategy<Value = Picks> {
         vec(number(), 0..4),
         vec(any::<u16>(), 0..3),
         owed,
-        any::<bool>(),
+        any::<(bool, bool)>(),
         option::of(pending()),
     );
-    let state =
-        state.prop_map(
-            |(id, told, told_ids, owed, undelivered, pending)| DestinationState {
-                undelivered,
-                id: DestinationId(id),
-                told: told.into_iter().map(SegmentId).collect(),
-                told_ids: told_ids.into_iter().map(IdKey).collect(),
-                owed: owed
-                    .into_iter()
-                    .map(|(segment, id)| OwedZero {
-                        segment: SegmentId(segment),
-                        id: IdKey(id),
-                    })
-                    .collect(),
-                pending,
-            },
-        );
+    let state = state.prop_map(
+        |(id, told, told_ids, owed, (undelivered, when_seen), pending)| DestinationState {
+            undelivered,
+            when_seen,
+            id: DestinationId(id),
+            told: told.into_iter().map(SegmentId).collect(),
+            told_ids: told_ids.into_iter().map(IdKey).collect(),
+            owed: owed
+                .into_iter()
+                .map(|(segment, id)| OwedZero {
+                    segment: SegmentId(segment),
+                    id: IdKey(id),
+                })
+                .collect(),
+            pending,
+        },
+    );
     (state, vec(any::<bool>(), 0..20), vec(any::<bool>(), 0..6))
 }
 
@@ -247,6 +248,7 @@ fn profile() -> impl Strategy<Value = Profile> {
         any::<u32>(),
         instant(),
         instant(),
+        option::of(instant()),
         option::of(instant()),
         any::<bool>(),
         any::<bool>(),
@@ -260,7 +262,7 @@ fn profile() -> impl Strategy<Value = Profile> {
         vec((any::<u64>(), instant()), 0..3),
     );
     (head, lists).prop_map(|(head, lists)| {
-        let (generation, last_seen, evaluated, last_sent, resend, opted_out) = head;
+        let (generation, last_seen, evaluated, last_sent, wake_at, resend, opted_out) = head;
         let (regions, traits, ids, segments, destinations, event_ids) = lists;
         let segments: Vec<_> = segments
             .into_iter()
@@ -287,6 +289,7 @@ fn profile() -> impl Strategy<Value = Profile> {
             last_seen,
             evaluated,
             last_sent,
+            wake_at,
             resend,
             opted_out,
             regions: regions.into_iter().map(RegionId).collect(),

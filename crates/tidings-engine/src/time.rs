@@ -1,0 +1,192 @@
+//! What happens to a profile while nobody sees its device: traits run out, recency windows move on,
+//! and a device unseen for 120 days leaves everything. And what people ask for: opt-out, deletion.
+//!
+//! All of it is one question: when can the answers of this profile differ next? Every such instant
+//! is a midnight UTC, so a profile has one timer. It is moved only when it would be too late; one
+//! that comes too early finds nothing changed and is set anew.
+
+use crate::{
+    CompiledCatalog, Effects, Engine, Moment, Profile,
+    compiled::CompiledTrait,
+    profile::TraitState,
+    realise,
+    send::{self, Cause},
+};
+use tidings_model::{DestinationId, SegmentId, Timestamp, TraitKind, UtcDay};
+use tidings_rules::Window;
+
+/// Days after which a device that was not seen leaves all segments.
+pub(crate) const IDLE_DAYS: i64 = 120;
+const DAY: i64 = 86_400;
+
+impl Engine {
+    /// Brings a profile up to `moment.now` without its device having been seen: because its timer
+    /// came, or because the catalog changed.
+    ///
+    /// `in_flight` is as for [`Engine::apply`]. Everything it entails is in the returned effects
+    /// until the next call.
+    pub fn wake(
+        &mut self,
+        moment: Moment,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+    ) -> &Effects {
+        self.clear();
+        let now = moment.now;
+        send::assume_told_by_earlier_run(moment, catalog, profile);
+        if is_idle(profile, now) {
+            self.forget(moment, catalog, profile, &in_flight);
+        } else if !profile.opted_out {
+            self.note_remapping(catalog, profile, now);
+            self.evaluation.evaluate(catalog, profile, now);
+            self.send(Cause::Time, moment, catalog, profile, in_flight);
+        }
+        if profile.wake_at.is_some_and(|at| at <= now) {
+            // The timer has done its duty.
+            let old = profile.wake_at.take();
+            self.effects.timer = Some((old, None));
+        }
+        self.plan(catalog, profile);
+        &self.effects
+    }
+
+    /// The device opts out: it leaves every segment, partners are told so, and nothing is collected
+    /// from now on. What is stored stays.
+    pub fn opt_out(
+        &mut self,
+        moment: Moment,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+    ) -> &Effects {
+        self.clear();
+        send::assume_told_by_earlier_run(moment, catalog, profile);
+        profile.opted_out = true;
+        self.evaluation.leave_all(catalog, profile, moment.now);
+        self.send(Cause::Asked, moment, catalog, profile, in_flight);
+        self.plan(catalog, profile);
+        &self.effects
+    }
+
+    /// The device is deleted: as [`Engine::opt_out`], and its traits, regions and links go. Ids
+    /// under which a partner is still owed a zero are kept until it has acknowledged that.
+    pub fn delete(
+        &mut self,
+        moment: Moment,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+    ) -> &Effects {
+        self.opt_out(moment, catalog, profile, in_flight);
+        profile.erase();
+        self.plan(catalog, profile);
+        &self.effects
+    }
+
+    /// A device unseen for too long leaves all segments; its traits and links have run out with it.
+    pub(crate) fn forget(
+        &mut self,
+        moment: Moment,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+    ) {
+        self.evaluation.leave_all(catalog, profile, moment.now);
+        self.send(Cause::Time, moment, catalog, profile, in_flight);
+        self.evaluation.begin();
+        profile.erase();
+    }
+
+    /// Moves the profile's timer if it would be too late, or is of no use any more.
+    pub(crate) fn plan(&mut self, catalog: &CompiledCatalog, profile: &mut Profile) {
+        let next = next_change(catalog, profile);
+        let keep = match (profile.wake_at, next) {
+            (Some(at), Some(next)) => at <= next,
+            (None, None) => true,
+            _ => false,
+        };
+        if !keep {
+            let (old, _) = self.effects.timer.unwrap_or((profile.wake_at, None));
+            self.effects.timer = Some((old, next));
+            profile.wake_at = next;
+        }
+    }
+}
+
+impl Profile {
+    /// Removes what is known about the device, except what partners are still to be told.
+    fn erase(&mut self) {
+        self.traits.clear();
+        self.regions.clear();
+        self.event_ids.clear();
+        let linked: Vec<_> = self
+            .ids
+            .iter()
+            .filter(|id| id.linked)
+            .map(|id| id.key)
+            .collect();
+        for key in linked {
+            self.unlink(key);
+        }
+        self.tidy();
+    }
+}
+
+/// Whether the device has been unseen for so long that it leaves everything.
+pub(crate) fn is_idle(profile: &Profile, now: Timestamp) -> bool {
+    !profile.segments.is_empty() && idle_at(profile) <= now
+}
+
+/// The daily cleanup that finds the device idle: the first midnight when it has been unseen for
+/// [`IDLE_DAYS`].
+fn idle_at(profile: &Profile) -> Timestamp {
+    let idle = profile.last_seen.plus_seconds(IDLE_DAYS * DAY);
+    let midnight = idle.day().start();
+    if midnight == idle {
+        midnight
+    } else {
+        idle.day().plus_days(1).start()
+    }
+}
+
+/// The next instant after the profile's last evaluation at which time alone can change what it is
+/// in; `None` when it never does.
+pub(crate) fn next_change(catalog: &CompiledCatalog, profile: &Profile) -> Option<Timestamp> {
+    if profile.opted_out {
+        return None;
+    }
+    let after = profile.evaluated.day();
+    let idle = (!profile.segments.is_empty()).then(|| idle_at(profile));
+    let traits = profile.traits.iter().filter_map(|state| {
+        let compiled = catalog.trait_(state.id)?;
+        if catalog.readers(state.id).is_empty() {
+            return None;
+        }
+        let expiry = realise::expiry(state.last, compiled.ttl_days);
+        [expiry, next_window(compiled, state, after)]
+            .into_iter()
+            .flatten()
+            .min()
+    });
+    // Never in the past: an instant that was missed is due now.
+    traits.chain(idle).min()
+}
+
+/// The next midnight at which a realisation enters or leaves a window of some rule.
+fn next_window(compiled: &CompiledTrait, state: &TraitState, after: UtcDay) -> Option<Timestamp> {
+    if compiled.kind == TraitKind::Onboarded {
+        return None;
+    }
+    let changes = compiled.windows.iter().flat_map(|&recency| {
+        let window = Window {
+            trait_id: state.id,
+            recency,
+        };
+        state
+            .days
+            .iter()
+            .map(move |count| window.changes_on(count.day))
+    });
+    changes.filter(|&day| day > after).min().map(UtcDay::start)
+}
