@@ -160,6 +160,7 @@ pub struct Core {
     links: Cache<(DataSourceId, Box<str>), Option<Link>>,
     flights: Flights,
     dirty: Vec<DeviceUuid>,
+    due: Vec<(Timestamp, DeviceUuid)>,
     tally: Tally,
 }
 
@@ -174,6 +175,7 @@ impl Core {
             links: Cache::new(profiles_max),
             flights: HashMap::default(),
             dirty: Vec::new(),
+            due: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -231,9 +233,44 @@ impl Core {
             Applied::Changed => {}
         }
         mark_dirty(&mut self.dirty, cached, &uuid);
-        publish(effects, &mut self.tally, moment, &uuid, changes, &mut hint);
+        publish(
+            effects,
+            &mut self.tally,
+            &mut self.due,
+            moment,
+            &uuid,
+            changes,
+            &mut hint,
+        );
         self.link(moment, event, &uuid, rows, changes)?;
         Ok(Submitted::Accepted(uuid))
+    }
+
+    /// The profile's timer row of `at` came.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn wake<R: Rows>(
+        &mut self,
+        moment: Moment,
+        at: Timestamp,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+        hint: impl FnMut(DestinationHint),
+    ) -> Result<(), R::Error> {
+        let profile = &load(&mut self.profiles, uuid, rows)?.profile;
+        if profile.wake_at == Some(at) {
+            return self.change(moment, Change::Wake, uuid, rows, changes, hint);
+        }
+        // Left behind, or handled in a step that is not durable yet: either way it may go.
+        changes.delete_timer(at, uuid);
+        Ok(())
+    }
+
+    /// Timers that were set to a time that has come already.
+    pub fn take_due(&mut self) -> Vec<(Timestamp, DeviceUuid)> {
+        std::mem::take(&mut self.due)
     }
 
     /// Does something to one device at a time of its own: its timer came, or someone asked.
@@ -259,7 +296,15 @@ impl Core {
             Change::Delete => engine.delete(moment, &catalog.compiled, profile, in_flight),
         };
         mark_dirty(&mut self.dirty, cached, uuid);
-        publish(effects, &mut self.tally, moment, uuid, changes, &mut hint);
+        publish(
+            effects,
+            &mut self.tally,
+            &mut self.due,
+            moment,
+            uuid,
+            changes,
+            &mut hint,
+        );
         Ok(())
     }
 
@@ -532,6 +577,7 @@ fn in_flight(flights: &Flights, uuid: &DeviceUuid) -> impl Fn(DestinationId, Seg
 fn publish(
     effects: &Effects,
     tally: &mut Tally,
+    due: &mut Vec<(Timestamp, DeviceUuid)>,
     moment: Moment,
     uuid: &DeviceUuid,
     changes: &mut impl Changes,
@@ -545,6 +591,9 @@ fn publish(
         }
         if let Some(new) = new {
             changes.put_timer(new, uuid);
+            if new <= moment.now {
+                due.push((new, uuid.clone()));
+            }
         }
     }
     for touched in &effects.touched {
