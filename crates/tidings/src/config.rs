@@ -31,6 +31,13 @@ pub(crate) struct LogSettings {
 }
 
 impl LogSettings {
+    /// A level as in `[log] level`.
+    pub(crate) fn from_level(level: &str) -> Self {
+        Self {
+            level: Some(level.to_owned()),
+        }
+    }
+
     /// Logs to standard error: text on a terminal, one JSON object per line elsewhere. `RUST_LOG`
     /// goes before the configured level.
     pub(crate) fn start(&self) {
