@@ -4,13 +4,17 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "what fails in a helper fails its test"
 )]
 
 mod command_line;
 mod event_api;
 mod failing_partners;
+mod load;
 mod refused_addresses;
 mod simulate;
+mod start_and_stop;
+mod sudden_death;
 mod support;
 mod worked_example;

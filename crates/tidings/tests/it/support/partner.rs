@@ -81,11 +81,12 @@ impl Partner {
         Self::with(ReceiverSettings::default()).await
     }
 
-    /// A partner with these faults.
-    pub(crate) async fn faulty(faults: &[&str]) -> Self {
+    /// A partner with these faults, whose rates are decided by a seed.
+    pub(crate) async fn faulty_with_seed(faults: &[&str], seed: u64) -> Self {
         let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
         Self::with(ReceiverSettings {
             faults,
+            seed,
             ..ReceiverSettings::default()
         })
         .await

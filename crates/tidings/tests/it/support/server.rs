@@ -104,6 +104,18 @@ impl Home {
         }
     }
 
+    /// What `addresses.json` says, if it is there.
+    pub(crate) fn addresses(&self) -> Option<String> {
+        fs::read_to_string(self.files.join("data/addresses.json")).ok()
+    }
+
+    /// Replaces a part of the configuration.
+    pub(crate) fn change_config(&self, from: &str, to: &str) {
+        let config = fs::read_to_string(self.files.join("tidings.toml")).unwrap();
+        assert!(config.contains(from), "{config}");
+        self.files.write("tidings.toml", &config.replace(from, to));
+    }
+
     /// Runs a server that is expected to end by itself.
     pub(crate) fn serve_to_its_end(&self) -> Ended {
         let mut command = command(["serve", "--config"]);
@@ -204,9 +216,14 @@ impl Server {
         .await
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it has not been waited for")
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let id = self.child.id().expect("it has not been waited for");
+        let id = self.pid();
         let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
