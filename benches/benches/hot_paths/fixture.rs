@@ -32,7 +32,8 @@ pub(crate) fn catalog() -> Catalog {
 
 /// The shared catalog, compiled.
 pub(crate) fn compiled() -> CompiledCatalog {
-    CompiledCatalog::compile(&catalog(), 1).expect("the catalog compiles")
+    CompiledCatalog::compile(&catalog(), 1, tidings_engine::MappingChanges::default())
+        .expect("the catalog compiles")
 }
 
 /// Applies an event when nothing is on its way.

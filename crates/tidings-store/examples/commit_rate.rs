@@ -291,6 +291,8 @@ fn profile(number: u64) -> Profile {
         told_ids: vec![IdKey(key)],
         owed: vec![],
         pending: None,
+        undelivered: false,
+        when_seen: false,
     };
     Profile {
         generation: 3,

@@ -139,7 +139,7 @@ async fn show_visits(
         tokio::select! {
             result = &mut visits => return result,
             () = signals.any() => return Ok(()),
-            () = stage.server.failed() => {
+            () = stage.server.run() => {
                 return Err(Failure::Work(anyhow::anyhow!("the server's store has failed")));
             }
             _ = frames.tick() => {

@@ -113,7 +113,7 @@ impl Reader {
             events_failed: read(&sent.failed),
             waits: read(&sent.waits),
             partners: server
-                .destinations
+                .destinations()
                 .iter()
                 .enumerate()
                 .map(|(index, named)| partner(named, watch.latency(index)))

@@ -21,7 +21,7 @@ use std::{
 use tempfile::TempDir;
 use tidings_model::Catalog;
 use tidings_receiver::Running;
-use tidings_runtime::{Server, ServerSettings, Shared, settings::PROFILES_IN_MEMORY};
+use tidings_runtime::{CatalogFile, Server, ServerSettings, Shared, settings::PROFILES_IN_MEMORY};
 
 /// The running parts.
 #[derive(Debug)]
@@ -77,7 +77,14 @@ impl Stage {
             virtual_now: None,
             profiles_in_memory_max: PROFILES_IN_MEMORY,
         };
-        let server = Server::start(settings, catalog.clone()).await?;
+        // There is no such file: the catalog lives in the program and is never replaced.
+        let file = CatalogFile {
+            path: dir.path().join("catalog.yaml"),
+            text: String::new(),
+            catalog: catalog.clone(),
+            warnings: Vec::new(),
+        };
+        let server = Server::start(settings, file).await?;
         Ok(Self {
             server,
             watch,

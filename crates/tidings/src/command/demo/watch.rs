@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
-use tidings_engine::{CompiledCatalog, Engine, Moment, Profile};
+use tidings_engine::{CompiledCatalog, Engine, MappingChanges, Moment, Profile};
 use tidings_model::{Catalog, DeviceUuid, Event, SegmentId, Timestamp};
 use tidings_receiver::Received;
 use tidings_wire::{Message, MessageUser, Status};
@@ -115,7 +115,7 @@ impl Watch {
             });
         }
         Ok(Self {
-            catalog: CompiledCatalog::compile(catalog, 1)?,
+            catalog: CompiledCatalog::compile(catalog, 1, MappingChanges::default())?,
             seen: Mutex::new(Seen {
                 engine: Engine::new(),
                 devices: HashMap::new(),
