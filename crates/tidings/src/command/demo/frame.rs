@@ -28,7 +28,7 @@ pub(crate) struct Line(pub(crate) Vec<(Style, String)>);
 /// Width from which the partners' figures stand in columns.
 const TABLE_WIDTH: usize = 80;
 /// Characters of what happened that must be readable before `…`; else it gets a line of its own.
-const CHANGES_MIN: usize = 24;
+const CHANGES_MIN: usize = 20;
 /// Wider than this, lines are hard to follow.
 const WIDTH_MAX: usize = 110;
 
@@ -76,11 +76,11 @@ fn sentence(happening: &Happening, width: usize) -> Vec<String> {
     let changes: Vec<_> = [("entered", entered), ("left", left)]
         .iter()
         .filter(|(_, segments)| !segments.is_empty())
-        .map(|(verb, segments)| format!("{verb} {}", quoted(segments)))
+        .map(|(verb, segments)| format!("{verb} {}", segments.join(", ")))
         .collect();
     let changes = changes.join(", ");
     let head = format!("device {} ", short_device(device));
-    let (id, took) = (cut(id, 11), latency(*took));
+    let (id, took) = (cut(id, 10), latency(*took));
     let told = format!("→ told {partner} as {id} in {took}");
     let room = width.saturating_sub(head.chars().count() + 1 + told.chars().count());
     if room >= CHANGES_MIN.min(changes.chars().count()) {
@@ -90,11 +90,6 @@ fn sentence(happening: &Happening, width: usize) -> Vec<String> {
         let told = format!("  → told {partner} in {took}, as {id}");
         vec![format!("{head}{changes}"), told]
     }
-}
-
-fn quoted(segments: &[std::sync::Arc<str>]) -> String {
-    let quoted: Vec<_> = segments.iter().map(|name| format!("“{name}”")).collect();
-    quoted.join(", ")
 }
 
 /// The figures in one line, for a log.
@@ -312,7 +307,7 @@ mod tests {
     fn happening() -> Happening {
         Happening {
             device: "07955261652886032950143702505894272138".to_owned(),
-            entered: vec!["Big spender".into(), "Cart, not bought".into()],
+            entered: vec!["Big spenders".into(), "Open cart".into()],
             left: vec!["Just looking".into()],
             partner: "Example DSP".into(),
             id: "uid-008831".to_owned(),
@@ -323,7 +318,7 @@ mod tests {
     fn left() -> Happening {
         Happening {
             entered: Vec::new(),
-            left: vec!["Keen reader".into()],
+            left: vec!["Keen readers".into()],
             id: "01234567-89ab-cdef-0011-223344556677".to_owned(),
             partner: "Example Apps".into(),
             ..happening()
@@ -357,9 +352,8 @@ mod tests {
         p50, p99: event sent → partner has read the news
 
         Just now
-        device 0795… entered “Big spender”, “Cart, not bought”, left “Just looking”
-          → told Example DSP in 312 ms, as uid-008831
-        device 0795… left “Keen reader” → told Example Apps as 01234567-8… in 312 ms
+        device 0795… entered Big spenders, … → told Example DSP as uid-008831 in 312 ms
+        device 0795… left Keen readers → told Example Apps as 01234567-… in 312 ms
         ");
     }
 
@@ -387,9 +381,9 @@ mod tests {
         p50, p99: event sent → partner has rea…
 
         Just now
-        device 0795… entered “Big spender”, “C…
+        device 0795… entered Big spenders, Ope…
           → told Example DSP in 312 ms, as uid…
-        device 0795… left “Keen reader”
+        device 0795… left Keen readers
           → told Example Apps in 312 ms, as 01…
         ");
     }

@@ -6,6 +6,7 @@ use super::{
     text::{bytes, grouped, latency, seconds},
     watch::Latency,
 };
+use crate::failure::Failure;
 use serde_json::{Value, json};
 use std::{
     io::{self, Write},
@@ -26,7 +27,8 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Everything that went wrong: events not taken, messages given up, requests that partners
-    /// refused, and states that a partner knows otherwise than they are.
+    /// refused, and states that a partner knows otherwise than they are. Devices that are still owed
+    /// show up among those states, as a rule, so the larger of both numbers counts.
     pub(crate) fn failures(&self) -> u64 {
         let given_up = sum(&self.figures, |partner| partner.failed);
         let Reconciled {
@@ -36,8 +38,20 @@ impl Summary {
     }
 
     /// Whether somebody was told and nothing went wrong.
-    pub(crate) fn is_success(&self) -> bool {
-        self.failures() == 0 && sum(&self.figures, |partner| partner.users_told) > 0
+    ///
+    /// # Errors
+    /// [`Failure::Faults`] when something went wrong, which the summary tells; in words when there
+    /// was nothing that could have.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        if self.failures() > 0 {
+            return Err(Failure::Faults);
+        }
+        if sum(&self.figures, |partner| partner.users_told) == 0 {
+            return Err(Failure::Work(anyhow::anyhow!(
+                "no partner was told anything; let visitors come for longer, as with --duration 20s"
+            )));
+        }
+        Ok(())
     }
 
     /// Writes the page. Its last line is for programs:
@@ -267,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_good_end() {
-        assert!(summary().is_success());
+        assert!(summary().verdict().is_ok());
         insta::assert_snapshot!(page(&summary()), @r"
         20.0 s of visits to a made-up shop: 3,214 devices, seed 7
 
@@ -294,7 +308,7 @@ mod tests {
         summary.reconciled.owed = 4;
         summary.reconciled.example = Some("somebody: told in, is out".to_owned());
         summary.refused_by_partners = 1;
-        assert!(!summary.is_success());
+        assert!(matches!(summary.verdict(), Err(Failure::Faults)));
         assert_eq!(summary.failures(), 50 + 2 + 4 + 1);
         insta::assert_snapshot!(page(&summary), @r"
         20.0 s of visits to a made-up shop: 3,214 devices, seed 7
@@ -319,7 +333,7 @@ mod tests {
         let mut summary = summary();
         summary.figures.partners[0].users_told = 0;
         assert_eq!(summary.failures(), 0);
-        assert!(!summary.is_success());
+        assert!(matches!(summary.verdict(), Err(Failure::Work(_))));
     }
 
     #[test]

@@ -377,10 +377,7 @@ mod tests {
     fn news_count_from_the_event_that_made_them() {
         check(
             "0: sync; 1: action=cart; 2: page=home; 4: +2001; 5: action=buy; 7: -2001",
-            &[
-                "in Cart, not bought out  3 s",
-                "in  out Cart, not bought 2 s",
-            ],
+            &["in Open cart out  3 s", "in  out Open cart 2 s"],
         );
     }
 
@@ -388,7 +385,7 @@ mod tests {
     fn news_count_from_the_sync_that_came_later() {
         check(
             "0: action=cart; 5: sync; 6: +2001",
-            &["in Cart, not bought out  1 s"],
+            &["in Open cart out  1 s"],
         );
     }
 
@@ -396,7 +393,7 @@ mod tests {
     fn the_oldest_of_several_news_counts() {
         check(
             "0: sync; 1: page=product; 2: action=cart; 4: +2001 +2004",
-            &["in Cart, not bought+Just looking out  3 s"],
+            &["in Open cart+Just looking out  3 s"],
         );
     }
 
@@ -405,7 +402,7 @@ mod tests {
         check(
             "0: sync; 1: action=cart; 2: +2001; 3: +2001; 4: -2002; 5: +no-such-segment",
             &[
-                "in Cart, not bought out  1 s",
+                "in Open cart out  1 s",
                 "nothing new",
                 "nothing new",
                 "nothing new",
