@@ -417,3 +417,6 @@ pub(crate) fn insert_sorted<T: Ord>(list: &mut Vec<T>, id: T) {
         list.insert(at, id);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,3 +161,6 @@ impl Realizations for LiveTraits<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -436,3 +436,6 @@ impl Profile {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

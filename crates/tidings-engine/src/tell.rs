@@ -278,3 +278,6 @@ fn merge_shared_values(entries: &mut Vec<SegmentEntry<'_>>) {
     }
     entries.truncate(kept);
 }
+
+#[cfg(test)]
+mod tests;

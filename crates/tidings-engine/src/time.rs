@@ -190,3 +190,6 @@ fn next_window(compiled: &CompiledTrait, state: &TraitState, after: UtcDay) -> O
     });
     changes.filter(|&day| day > after).min().map(UtcDay::start)
 }
+
+#[cfg(test)]
+mod tests;
