@@ -34,7 +34,7 @@ impl Lists {
     }
 }
 
-/// For the trait with index `n`, the segments that read it.
+/// For the trait with index `n`, the segments that read it, by itself or through a folder.
 pub(super) fn readers(
     segments: &[CompiledSegment],
     traits: &Map<TraitId, CompiledTrait>,
@@ -43,11 +43,16 @@ pub(super) fn readers(
     let mut lists = vec![Vec::new(); trait_count];
     for (index, segment) in (0u32..).zip(segments) {
         for trait_id in segment.program.traits() {
-            let place = traits
-                .get(trait_id)
-                .and_then(|t| lists.get_mut(t.index as usize));
-            if let Some(list) = place {
-                list.push(index);
+            let Some(read) = traits.get(trait_id) else {
+                continue;
+            };
+            let members = read.members.iter().filter_map(|id| traits.get(id));
+            for trait_ in members.chain([read]) {
+                if let Some(list) = lists.get_mut(trait_.index as usize)
+                    && list.last() != Some(&index)
+                {
+                    list.push(index);
+                }
             }
         }
     }

@@ -112,6 +112,79 @@ fn onboarded_traits_count_once() {
 }
 
 #[test]
+fn a_folder_is_the_sum_of_what_is_in_it() {
+    check(
+        "trait 1 in=91
+         trait 2 in=90
+         trait 3 onboarded in=91
+         trait 4
+         trait 90 folder
+         trait 91 folder in=90
+         segment 10 frequency([90T]) >= 7
+         segment 11 91T
+         segment 12 90T AND NOT 4T",
+        "d0 see 2  => +12
+         d1 see 3  => +11
+         d1 see 3  =>
+         d2 see 1  =>
+         d2 see 1  =>
+         d2 see 1  =>
+         d2 see 1  =>
+         d2 see 1  => +10
+         d3 see -2 => -10
+         d3 see 4  => -12
+         d3 see -1 =>
+         d3 see -3 => -11",
+    );
+}
+
+#[test]
+fn what_is_in_a_folder_ends_with_its_time() {
+    check(
+        "trait 1 ttl=2 in=90
+         trait 2 ttl=4 in=90
+         trait 90 folder
+         segment 10 90T",
+        "d0 see 1 2  => +10
+         timer       => d3
+         d3 pass     => d3:
+         d9 pass     => d5: -10",
+    );
+}
+
+#[test]
+fn windows_look_into_folders() {
+    check(
+        "trait 1 in=90
+         trait 2 in=90
+         trait 90 folder
+         segment 10 frequency([90T] <= 1D) >= 2",
+        "d0 see 1  =>
+         d1 see 2  => +10
+         d2 pass   => d2: -10",
+    );
+}
+
+#[test]
+fn a_trait_moved_out_of_its_folder_does_not_count_there() {
+    check_all(
+        &[
+            "trait 1 in=90
+             trait 90 folder
+             segment 10 90T",
+            "trait 1
+             trait 90 folder
+             segment 10 90T",
+        ],
+        "d0 see 1   => +10
+         catalog 1  =>
+         d0 see     => -10
+         catalog 0  =>
+         d0 see     => +10",
+    );
+}
+
+#[test]
 fn a_new_segment_takes_in_who_has_its_traits_already() {
     check_all(
         &[
