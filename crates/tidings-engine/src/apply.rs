@@ -9,7 +9,8 @@ use crate::{
     time,
 };
 use tidings_model::{
-    DataSourceId, DeclaredId, DestinationId, Event, RegionId, SegmentId, Timestamp, limits,
+    DataSourceId, DeclaredId, DestinationId, Event, RegionId, SegmentId, Timestamp, TraitKind,
+    limits,
 };
 use tidings_rules::Scratch;
 
@@ -83,7 +84,8 @@ pub struct Engine {
     pub(crate) effects: Effects,
 }
 
-/// Checks that the traits and data sources an event names exist.
+/// Checks that the traits and data sources an event names exist, and that the traits can be realised
+/// by id.
 ///
 /// # Errors
 /// A stable code and a message that names the field.
@@ -96,12 +98,16 @@ pub fn check_references(
         ("remove_traits", &event.remove_traits),
     ] {
         for (index, &id) in traits.iter().enumerate() {
-            if !catalog.has_trait(id) {
-                return Err((
-                    "unknown_trait",
-                    format!("{field}[{index}]: there is no trait {id}"),
-                ));
-            }
+            let fault = match catalog.trait_kind(id) {
+                None => format!("there is no trait {id}"),
+                Some(TraitKind::Folder) => {
+                    format!("trait {id} is a folder, realised by the traits in it")
+                }
+                Some(TraitKind::RuleBased | TraitKind::Onboarded | TraitKind::ThirdParty) => {
+                    continue;
+                }
+            };
+            return Err(("unknown_trait", format!("{field}[{index}]: {fault}")));
         }
     }
     for (index, declared) in event.ids.iter().enumerate() {

@@ -162,10 +162,10 @@ impl CompiledCatalog {
         &self.mapping_changes
     }
 
-    /// Whether the trait exists and may be realised by id.
+    /// The kind of a trait; `None` when it does not exist.
     #[must_use]
-    pub fn has_trait(&self, id: TraitId) -> bool {
-        self.traits.contains_key(&id)
+    pub fn trait_kind(&self, id: TraitId) -> Option<TraitKind> {
+        self.traits.get(&id).map(|trait_| trait_.kind)
     }
 
     /// Whether the data source exists, built-in ones included.

@@ -21,8 +21,8 @@ pub(crate) fn expiry(last: Timestamp, ttl_days: u32) -> Option<Timestamp> {
     Some(last.day().plus_days(days).start())
 }
 
-/// Adds one realisation at `time`. Returns false when it has no effect because a realisation that
-/// old is not live any more at `now`.
+/// Adds one realisation at `time`. Returns false when it has no effect: a realisation that old is not
+/// live any more at `now`, or there is no such trait, or it is a folder.
 pub(crate) fn realise(
     traits: &mut Vec<TraitState>,
     catalog: &CompiledCatalog,
@@ -30,7 +30,7 @@ pub(crate) fn realise(
     time: Timestamp,
     now: Timestamp,
 ) -> bool {
-    let Some(compiled) = catalog.trait_(id) else {
+    let Some(compiled) = catalog.trait_(id).filter(|t| t.kind != TraitKind::Folder) else {
         return false;
     };
     let place = traits.binary_search_by_key(&id, |state| state.id);

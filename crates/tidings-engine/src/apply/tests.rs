@@ -267,6 +267,22 @@ fn an_event_names_what_exists() {
 }
 
 #[test]
+fn a_folder_is_realised_by_what_is_in_it_only() {
+    check_reference(
+        &[("traits", 90)],
+        Err((
+            "unknown_trait",
+            "traits[0]: trait 90 is a folder, realised by the traits in it",
+        )),
+    );
+    check(
+        CATALOG,
+        "d0 see 90  =>
+         traits     =>",
+    );
+}
+
+#[test]
 fn an_event_without_anything_is_a_sighting() {
     let mut world = World::new(&[CATALOG]);
     world.step("d0+10:00 see");
