@@ -55,8 +55,14 @@ pub(crate) fn realise(
     };
     state.last = state.last.max(time);
     if compiled.kind == TraitKind::Onboarded {
-        state.older = 1;
+        // It counts once, on the day of its last realisation where a folder's window looks at it.
         state.days.clear();
+        state.older = 1;
+        if compiled.window_days.is_some() {
+            let day = state.last.day();
+            state.days.push(DayCount { day, count: 1 });
+            state.older = 0;
+        }
         return true;
     }
     let Some(window_days) = compiled.window_days else {

@@ -12,7 +12,7 @@ use crate::{
     realise,
     send::{self, Cause},
 };
-use tidings_model::{DestinationId, SegmentId, Timestamp, TraitKind, UtcDay};
+use tidings_model::{DestinationId, SegmentId, Timestamp, UtcDay};
 use tidings_rules::Window;
 
 /// Days after which a device that was not seen leaves all segments.
@@ -175,9 +175,6 @@ pub(crate) fn next_change(catalog: &CompiledCatalog, profile: &Profile) -> Optio
 
 /// The next midnight at which a realisation enters or leaves a window of some rule.
 fn next_window(compiled: &CompiledTrait, state: &TraitState, after: UtcDay) -> Option<Timestamp> {
-    if compiled.kind == TraitKind::Onboarded {
-        return None;
-    }
     let changes = compiled.windows.iter().flat_map(|&recency| {
         let window = Window {
             trait_id: state.id,

@@ -166,6 +166,23 @@ fn windows_look_into_folders() {
 }
 
 #[test]
+fn an_onboarded_trait_in_a_folder_has_its_day() {
+    check(
+        "trait 1 onboarded in=90
+         trait 90 folder
+         segment 10 frequency([90T] <= 1D) >= 1
+         segment 11 frequency([90T] >= 3D) >= 1",
+        "d0 see 1     => +10
+         timer        => d2
+         d1 see 1     =>
+         d9 pass      => d2:  | d3: -10 | d4: +11
+         d9 see 1     => +10 -11
+         d9 see 1 @d5 =>
+         traits       => 1: 0 d9*1",
+    );
+}
+
+#[test]
 fn a_trait_moved_out_of_its_folder_does_not_count_there() {
     check_all(
         &[
