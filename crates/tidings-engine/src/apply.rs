@@ -380,11 +380,7 @@ impl Profile {
 /// Remembers an event id; false when it was already seen within the window.
 fn remember_event_id(profile: &mut Profile, id: &str, now: Timestamp) -> bool {
     let ids = &mut profile.event_ids;
-    let expired = ids
-        .iter()
-        .take_while(|(_, at)| now.seconds_since(*at) >= limits::EVENT_ID_WINDOW_SECONDS)
-        .count();
-    ids.drain(..expired);
+    forget_event_ids(ids, now);
     let hash = xxhash_rust::xxh3::xxh3_64(id.as_bytes());
     if ids.iter().any(|(other, _)| *other == hash) {
         return false;
@@ -394,6 +390,13 @@ fn remember_event_id(profile: &mut Profile, id: &str, now: Timestamp) -> bool {
     }
     ids.push((hash, now));
     true
+}
+
+/// Drops the event ids whose window is over; they are ordered by age.
+pub(crate) fn forget_event_ids(ids: &mut Vec<(u64, Timestamp)>, now: Timestamp) {
+    let is_over = |at: Timestamp| now.seconds_since(at) >= limits::EVENT_ID_WINDOW_SECONDS;
+    let expired = ids.iter().take_while(|(_, at)| is_over(*at)).count();
+    ids.drain(..expired);
 }
 
 /// Puts the region in front.

@@ -7,6 +7,7 @@
 
 use crate::{
     CompiledCatalog, Effects, Engine, Moment, Profile,
+    apply::forget_event_ids,
     compiled::CompiledTrait,
     profile::TraitState,
     realise,
@@ -80,6 +81,7 @@ impl Engine {
     ) -> &Effects {
         self.opt_out(moment, catalog, profile, in_flight);
         profile.erase();
+        profile.event_ids.clear();
         self.plan(catalog, profile);
         &self.effects
     }
@@ -96,6 +98,8 @@ impl Engine {
         self.send(Cause::Time, moment, catalog, profile, in_flight);
         self.evaluation.begin();
         profile.erase();
+        // The event that brings the device back has left its id already.
+        forget_event_ids(&mut profile.event_ids, moment.now);
     }
 
     /// Moves the profile's timer if it would be too late, or is of no use any more.
@@ -119,7 +123,6 @@ impl Profile {
     fn erase(&mut self) {
         self.traits.clear();
         self.regions.clear();
-        self.event_ids.clear();
         let linked: Vec<_> = self
             .ids
             .iter()

@@ -163,6 +163,16 @@ fn an_event_id_is_a_duplicate_for_a_day() {
 }
 
 #[test]
+fn the_event_that_brings_a_device_back_is_a_duplicate_too() {
+    check(
+        CATALOG,
+        "d0 see 1         => +10
+         d130 see 1 #e    => +10 -10
+         d130 see 1 #e    => duplicate",
+    );
+}
+
+#[test]
 fn a_late_event_counts_on_its_own_day() {
     check(
         CATALOG,
