@@ -313,7 +313,8 @@ impl Profile {
             .map(|id| id.key)
     }
 
-    /// The smallest key not in use; ids stay ascending by key.
+    /// Adds an id under the smallest key not in use; ids stay ascending by key. In a full profile the
+    /// id linked longest ago gives way, one that is not linked any more first.
     pub(crate) fn add_id(
         &mut self,
         data_source: DataSourceId,
@@ -322,6 +323,9 @@ impl Profile {
         time: Timestamp,
         linked: bool,
     ) -> IdKey {
+        while self.ids.len() >= limits::PROFILE_IDS_MAX {
+            self.forget_oldest_id();
+        }
         let place = self
             .ids
             .iter()
@@ -339,6 +343,25 @@ impl Profile {
         };
         self.ids.insert(place, entry);
         key
+    }
+
+    /// Forgets an id, and with it what partners are still to be told under it.
+    fn forget_oldest_id(&mut self) {
+        let oldest = (0..self.ids.len()).min_by_key(|&at| {
+            let id = self.ids.get(at);
+            id.map(|id| (id.linked, id.linked_at))
+        });
+        let Some(at) = oldest else { return };
+        let key = self.ids.remove(at).key;
+        for state in &mut self.destinations {
+            remove_sorted(&mut state.told_ids, &key);
+            state.owed.retain(|zero| zero.id != key);
+            let (segments, owed) = (&self.segments, &state.owed);
+            state.told.retain(|told| {
+                segments.binary_search_by_key(told, |s| s.id).is_ok()
+                    || owed.iter().any(|zero| zero.segment == *told)
+            });
+        }
     }
 
     /// Unlinks the oldest link of a namespace beyond the limit. An entry stays while a destination

@@ -16,7 +16,7 @@ use crate::{
     profile::{DestinationState, IdKey, OwedZero, Pending, ProfileId},
 };
 use tidings_model::{
-    AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced, limits,
+    AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced,
 };
 
 /// Seconds without any send after which a sighting sends everything again.
@@ -422,7 +422,7 @@ impl Profile {
                 || !state.told_ids.is_empty()
                 || !state.owed.is_empty()
         });
-        if self.ids.iter().all(|id| id.linked) || self.ids.len() > limits::PROFILE_IDS_MAX {
+        if self.ids.iter().all(|id| id.linked) {
             return;
         }
         let destinations = &self.destinations;

@@ -220,6 +220,60 @@ fn event_ids_are_kept_up_to_a_limit() {
     assert_eq!(world.step("see #43"), "");
 }
 
+/// New ids for ever, each told a 1 that is still true: those linked longest ago give way.
+#[test]
+fn ids_are_kept_up_to_a_limit() {
+    let mut world = World::new(&["trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10 max=0"]);
+    world.step("d0 see 1");
+    for day in 1..=limits::PROFILE_IDS_MAX / 10 + 1 {
+        let ids: String = (0..10).map(|n| format!(" 5={day}.{n}")).collect();
+        world.step(&format!("d{day} see{ids}"));
+        assert_eq!(world.step("send").matches("10=1").count(), 10);
+    }
+    assert_eq!(world.profile.ids.len(), limits::PROFILE_IDS_MAX);
+    let ids = world.step("ids");
+    assert!(
+        !ids.contains("5=1.9") && ids.contains("5=2.0 unlinked"),
+        "{ids}"
+    );
+    let zeros = format!("x{}", limits::PROFILE_IDS_MAX);
+    assert!(world.step("see -1").contains(&zeros));
+}
+
+/// Every namespace has room for ten links, but a profile has a limit over all of them.
+#[test]
+fn links_in_many_namespaces_are_kept_up_to_a_limit() {
+    let sources = u32::try_from(limits::PROFILE_IDS_MAX).unwrap() / 10 + 2;
+    let compiled = CompiledCatalog::compile(&catalog(CATALOG), 1, MappingChanges::default());
+    let (mut engine, mut profile) = (Engine::new(), Profile::default());
+    for n in 0..sources * 10 {
+        let event = Event {
+            ids: vec![DeclaredId {
+                data_source: DataSourceId(n % sources),
+                id: n.to_string().into(),
+                state: Default::default(),
+            }],
+            ..Event::default()
+        };
+        let moment = Moment {
+            now: tidings_model::Timestamp(i64::from(n)),
+            seq: 1,
+            epoch: 1,
+        };
+        engine.apply(
+            moment,
+            compiled.as_ref().unwrap(),
+            &mut profile,
+            &event,
+            |_, _| false,
+        );
+    }
+    assert_eq!(profile.ids.len(), limits::PROFILE_IDS_MAX);
+    assert!(profile.ids.iter().all(|id| &*id.id != "0"));
+}
+
 #[test]
 fn an_opted_out_device_takes_nothing_in() {
     let mut world = World::new(&[CATALOG]);
