@@ -81,6 +81,7 @@ impl Engine {
         catalog: &CompiledCatalog,
         profile: &mut Profile,
     ) {
+        self.destinations.clear();
         let changed = !self.entered().is_empty() || !self.left().is_empty();
         let seen = cause == Cause::Seen;
         let resend = seen && std::mem::take(&mut profile.resend);
@@ -155,12 +156,24 @@ impl Engine {
             parts: namespaces,
         });
         profile.last_sent = Some(moment.now);
-        self.effects.touched.push(Touched {
-            destination: destination.id,
-            parts,
-            since,
-            newly,
-        });
+        let touched = &mut self.effects.touched;
+        match touched.binary_search_by_key(&destination.id, |touched| touched.destination) {
+            // A device that comes back after too long leaves by time first; this is the newer state.
+            Ok(at) => {
+                if let Some(earlier) = touched.get_mut(at) {
+                    earlier.parts = parts;
+                }
+            }
+            Err(at) => {
+                let new = Touched {
+                    destination: destination.id,
+                    parts,
+                    since,
+                    newly,
+                };
+                touched.insert(at, new);
+            }
+        }
     }
 }
 

@@ -507,6 +507,38 @@ fn what_time_changes_waits_as_the_destination_wishes() {
 }
 
 #[test]
+fn a_device_that_comes_back_after_too_long_left_by_time() {
+    check(
+        "trait 1 ttl=0
+         trait 2 ttl=0
+         segment 10 1T
+         segment 11 2T
+         dest 100 ids=5 map=10,11
+         dest 200 ids=5 map=10,11 batch
+         dest 300 ids=5 map=10,11 when_seen",
+        "d0 see 1 5=x    => +10 >100.5 >200.5 >300.5
+         send            => 100.5[x 10=1] 200.5[x 10=1] 300.5[x 10=1]
+         d130 see        => -10 >100.5 >300.5
+         send            => 100.5[x 10=0] 300.5[x 10=0]
+         show 200        => told 10, to x, owed 10 x
+         d131 see 2 5=y  => +11 >100.5 >200.5x2 >300.5
+         send => 100.5[y 11=1] 200.5[y 11=1; x 10=0] 300.5[y 11=1]",
+    );
+}
+
+#[test]
+fn a_device_that_comes_back_enters_anew() {
+    check(
+        CATALOG,
+        "d0 see 1 5=x    => +10 >100.5
+         send            => 100.5[x 10=1]
+         d130 see 1 5=x  => +10 -10 >100.5
+         send            => 100.5[x 10=1]
+         show 100        => told 10, to x",
+    );
+}
+
+#[test]
 fn a_namespace_added_to_a_destination_is_told_with_the_next_trigger() {
     check_all(
         &[
