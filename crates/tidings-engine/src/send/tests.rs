@@ -364,6 +364,26 @@ fn a_device_without_ids_is_skipped() {
     );
 }
 
+#[test]
+fn a_mapping_that_is_gone_is_sent_nothing() {
+    check_all(
+        &[
+            CATALOG,
+            "trait 1
+             trait 2
+             segment 10 1T
+             segment 11 2T
+             dest 100 ids=5 map=11",
+        ],
+        "d0 see 1 2 5=x  => +10 +11 >100.5
+         send            => 100.5[x 10=1 11=1]
+         catalog 1       =>
+         d1 see -1       => -10 >100.5
+         send            => 100.5[x 11=1]
+         show 100        => told 11, to x",
+    );
+}
+
 /// The zero waits; as the mapping is back, it is told.
 #[test]
 fn a_zero_waits_for_its_mapping() {
