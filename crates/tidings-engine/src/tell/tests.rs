@@ -102,6 +102,27 @@ fn a_text_may_be_the_number_of_another_segment() {
     );
 }
 
+/// A message that holds no ones tells none: leaving later is not reported to anyone.
+#[test]
+fn zeros_alone_tell_nothing_about_other_segments() {
+    check(
+        "trait 1
+         trait 2
+         segment 10 1T
+         segment 11 2T
+         dest 100 ids=5,6 map=10,11",
+        "d0 see 1 5=x                  => +10 >100.5
+         send                          => 100.5[x 10=1]
+         d130 pass                     => d120: -10 >100.5
+         d130 see 2 6=y                => +11 >100.5 >100.6
+         take 100.5                    => 100.5[x 10=0]
+         d131 see -2                   => -11 >100.5
+         ack 100.5                     => pending
+         send                          =>
+         show 100                      => nothing",
+    );
+}
+
 #[test]
 fn what_is_not_pending_is_not_taken() {
     check(
