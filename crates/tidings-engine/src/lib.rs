@@ -21,6 +21,9 @@ mod send;
 mod tell;
 mod time;
 
+#[cfg(test)]
+mod testing;
+
 pub use apply::{Applied, Effects, Engine, Moment, Part, Touched, check_references};
 pub use compiled::{
     CompileError, CompiledCatalog, CompiledDestination, GLOBAL_DATA_SOURCES, MappingChanges,

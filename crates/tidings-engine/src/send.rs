@@ -16,7 +16,7 @@ use crate::{
     profile::{DestinationState, IdKey, OwedZero, Pending, ProfileId},
 };
 use tidings_model::{
-    AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced, limits,
+    AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced,
 };
 
 /// Seconds without any send after which a sighting sends everything again.
@@ -81,6 +81,7 @@ impl Engine {
         catalog: &CompiledCatalog,
         profile: &mut Profile,
     ) {
+        self.destinations.clear();
         let changed = !self.entered().is_empty() || !self.left().is_empty();
         let seen = cause == Cause::Seen;
         let resend = seen && std::mem::take(&mut profile.resend);
@@ -155,12 +156,24 @@ impl Engine {
             parts: namespaces,
         });
         profile.last_sent = Some(moment.now);
-        self.effects.touched.push(Touched {
-            destination: destination.id,
-            parts,
-            since,
-            newly,
-        });
+        let touched = &mut self.effects.touched;
+        match touched.binary_search_by_key(&destination.id, |touched| touched.destination) {
+            // A device that comes back after too long leaves by time first; this is the newer state.
+            Ok(at) => {
+                if let Some(earlier) = touched.get_mut(at) {
+                    earlier.parts = parts;
+                }
+            }
+            Err(at) => {
+                let new = Touched {
+                    destination: destination.id,
+                    parts,
+                    since,
+                    newly,
+                };
+                touched.insert(at, new);
+            }
+        }
     }
 }
 
@@ -219,45 +232,30 @@ fn owe_zeros(
     now: Timestamp,
     in_flight: impl Fn(DestinationId, SegmentId) -> bool,
 ) {
-    for &index in catalog.mapped(segment) {
-        let Some(destination) = catalog.destination_at(index) else {
-            continue;
-        };
-        let Ok(at) = profile
-            .destinations
-            .binary_search_by_key(&destination.id, |state| state.id)
-        else {
-            continue;
-        };
-        let blank_counts =
-            destination.unsynced == Unsynced::Blank && !is_synced(destination, profile);
-        let ids = &profile.ids;
-        let Some(state) = profile.destinations.get_mut(at) else {
-            continue;
-        };
+    let ids = &profile.ids;
+    for state in &mut profile.destinations {
         let told = state.told.binary_search(&segment).is_ok();
-        if !told && !in_flight(destination.id, segment) {
+        if !told && !in_flight(state.id, segment) {
             continue;
         }
-        if !destination.delivers(segment, now) {
-            // Neither a paused segment nor a mapping outside its dates sends anything, not even
-            // the zero.
+        let destination = catalog
+            .destination(state.id)
+            .filter(|destination| destination.delivers(segment, now));
+        let Some(destination) = destination else {
+            // A segment that is paused, or not mapped any more or now, is not told: not even the
+            // zero.
             remove_sorted(&mut state.told, &segment);
             continue;
-        }
+        };
         insert_sorted(&mut state.told, segment);
+        // The blank id counts as linked while there is no other.
+        let blank_counts = destination.unsynced == Unsynced::Blank && !is_synced(destination, ids);
         for id in ids {
-            let linked = id.linked && destination.tells_in(id.data_source);
-            // The blank id counts as linked while there is no other.
-            let blank = blank_counts && is_blank(id) && destination.tells_in(id.data_source);
-            if linked || blank || state.told_ids.binary_search(&id.key).is_ok() {
-                insert_sorted(
-                    &mut state.owed,
-                    OwedZero {
-                        segment,
-                        id: id.key,
-                    },
-                );
+            let linked =
+                (id.linked || blank_counts && is_blank(id)) && destination.tells_in(id.data_source);
+            if linked || state.told_ids.binary_search(&id.key).is_ok() {
+                let id = id.key;
+                insert_sorted(&mut state.owed, OwedZero { segment, id });
             }
         }
         if state.owed.iter().all(|zero| zero.segment != segment) {
@@ -284,7 +282,7 @@ pub(crate) fn gets_ones(
     id: &ProfileId,
 ) -> bool {
     if is_blank(id) {
-        return destination.unsynced == Unsynced::Blank && !is_synced(destination, profile);
+        return destination.unsynced == Unsynced::Blank && !is_synced(destination, &profile.ids);
     }
     // Of two links made at the same instant the one declared later has the higher key, as a rule.
     let newer = profile.ids.iter().filter(|other| {
@@ -300,16 +298,14 @@ fn is_blank(id: &ProfileId) -> bool {
     id.id.is_empty()
 }
 
-fn is_synced(destination: &CompiledDestination, profile: &Profile) -> bool {
-    profile
-        .ids
-        .iter()
+fn is_synced(destination: &CompiledDestination, ids: &[ProfileId]) -> bool {
+    ids.iter()
         .any(|id| id.linked && destination.tells_in(id.data_source))
 }
 
 /// A destination that is told about devices it has no id for gets an entry with an empty id.
 fn ensure_blank_id(destination: &CompiledDestination, profile: &mut Profile, now: Timestamp) {
-    if destination.unsynced != Unsynced::Blank || is_synced(destination, profile) {
+    if destination.unsynced != Unsynced::Blank || is_synced(destination, &profile.ids) {
         return;
     }
     let Some(&namespace) = destination.namespaces.first() else {
@@ -422,7 +418,7 @@ impl Profile {
                 || !state.told_ids.is_empty()
                 || !state.owed.is_empty()
         });
-        if self.ids.iter().all(|id| id.linked) || self.ids.len() > limits::PROFILE_IDS_MAX {
+        if self.ids.iter().all(|id| id.linked) {
             return;
         }
         let destinations = &self.destinations;
@@ -436,3 +432,6 @@ impl Profile {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ pub struct SegmentEntry<'a> {
 pub struct Flight {
     /// The touch that it answers.
     pub seq: u64,
-    /// Segments told with Status 1.
+    /// Segments told with Status 1, under whatever id.
     pub ones: Vec<SegmentId>,
     /// One per user object, in order.
     pub objects: Vec<FlightObject>,
@@ -113,9 +113,13 @@ impl Engine {
                 zeros,
             });
         }
-        (!objects.is_empty()).then_some(Flight {
+        if objects.is_empty() {
+            return None;
+        }
+        let told = objects.iter().any(|object| object.ones);
+        Some(Flight {
             seq: pending.seq,
-            ones,
+            ones: if told { ones } else { Vec::new() },
             objects,
         })
     }
@@ -278,3 +282,6 @@ fn merge_shared_values(entries: &mut Vec<SegmentEntry<'_>>) {
     }
     entries.truncate(kept);
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,12 +7,13 @@
 
 use crate::{
     CompiledCatalog, Effects, Engine, Moment, Profile,
+    apply::forget_event_ids,
     compiled::CompiledTrait,
     profile::TraitState,
     realise,
     send::{self, Cause},
 };
-use tidings_model::{DestinationId, SegmentId, Timestamp, TraitKind, UtcDay};
+use tidings_model::{DestinationId, SegmentId, Timestamp, UtcDay};
 use tidings_rules::Window;
 
 /// Days after which a device that was not seen leaves all segments.
@@ -80,6 +81,7 @@ impl Engine {
     ) -> &Effects {
         self.opt_out(moment, catalog, profile, in_flight);
         profile.erase();
+        profile.event_ids.clear();
         self.plan(catalog, profile);
         &self.effects
     }
@@ -96,6 +98,8 @@ impl Engine {
         self.send(Cause::Time, moment, catalog, profile, in_flight);
         self.evaluation.begin();
         profile.erase();
+        // The event that brings the device back has left its id already.
+        forget_event_ids(&mut profile.event_ids, moment.now);
     }
 
     /// Moves the profile's timer if it would be too late, or is of no use any more.
@@ -119,7 +123,6 @@ impl Profile {
     fn erase(&mut self) {
         self.traits.clear();
         self.regions.clear();
-        self.event_ids.clear();
         let linked: Vec<_> = self
             .ids
             .iter()
@@ -175,9 +178,6 @@ pub(crate) fn next_change(catalog: &CompiledCatalog, profile: &Profile) -> Optio
 
 /// The next midnight at which a realisation enters or leaves a window of some rule.
 fn next_window(compiled: &CompiledTrait, state: &TraitState, after: UtcDay) -> Option<Timestamp> {
-    if compiled.kind == TraitKind::Onboarded {
-        return None;
-    }
     let changes = compiled.windows.iter().flat_map(|&recency| {
         let window = Window {
             trait_id: state.id,
@@ -190,3 +190,6 @@ fn next_window(compiled: &CompiledTrait, state: &TraitState, after: UtcDay) -> O
     });
     changes.filter(|&day| day > after).min().map(UtcDay::start)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Destinations: what is mapped to them, and when.
+
+use super::segments::CompiledSegment;
+use std::sync::Arc;
+use tidings_model::{
+    Catalog, DataSourceId, Destination, DestinationId, SegmentId, Status, Timestamp, Unsegment,
+    Unsynced, UtcDay,
+};
+
+/// What the engine needs of a destination.
+#[derive(Debug)]
+pub struct CompiledDestination {
+    /// Its id.
+    pub id: DestinationId,
+    /// The namespaces it is told in: those of the catalog, or [`DataSourceId::NONE`] alone.
+    pub namespaces: Vec<DataSourceId>,
+    pub(crate) mappings: Vec<CompiledMapping>,
+    pub(crate) shared_values: bool,
+    pub(crate) max_mappings: usize,
+    pub(crate) unsynced: Unsynced,
+    pub(crate) unsegment: Unsegment,
+    /// Whether it gets batches.
+    pub batches: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct CompiledMapping {
+    pub(crate) segment: SegmentId,
+    pub(crate) value: Option<Arc<str>>,
+    pub(crate) segment_status: Status,
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+}
+
+impl CompiledDestination {
+    /// Whether messages hold ids of this namespace.
+    pub(crate) fn tells_in(&self, data_source: DataSourceId) -> bool {
+        self.namespaces.contains(&data_source)
+    }
+
+    /// The mappings of one segment.
+    pub(crate) fn mappings_of(&self, segment: SegmentId) -> &[CompiledMapping] {
+        let from = self
+            .mappings
+            .partition_point(|mapping| mapping.segment < segment);
+        let rest = self.mappings.get(from..).unwrap_or_default();
+        let count = rest.partition_point(|mapping| mapping.segment == segment);
+        rest.get(..count).unwrap_or_default()
+    }
+
+    /// Whether anything about the segment may be sent now. A paused destination counts as one that
+    /// is down: what it is owed adds up and is sent when it is at work again.
+    pub(crate) fn delivers(&self, segment: SegmentId, now: Timestamp) -> bool {
+        self.mappings_of(segment)
+            .iter()
+            .any(|mapping| mapping.deliverable(now))
+    }
+}
+
+impl CompiledMapping {
+    /// Active while start 00:00:00Z <= now < end 00:00:00Z, and its segment is not paused.
+    pub(crate) fn deliverable(&self, now: Timestamp) -> bool {
+        self.segment_status == Status::Active
+            && self.start.is_none_or(|start| start <= now)
+            && self.end.is_none_or(|end| now < end)
+    }
+}
+
+/// Compiles a destination; `segments` are ascending by id.
+pub(super) fn compile_destination(
+    destination: &Destination,
+    segments: &[CompiledSegment],
+) -> CompiledDestination {
+    let mut mappings: Vec<_> = destination
+        .mappings
+        .iter()
+        .map(|mapping| CompiledMapping {
+            segment: mapping.segment,
+            value: mapping.value.as_deref().map(Arc::from),
+            segment_status: segments
+                .binary_search_by_key(&mapping.segment, |segment| segment.id)
+                .ok()
+                .and_then(|index| segments.get(index))
+                .map_or(Status::Paused, |segment| segment.status),
+            start: mapping.start.map(UtcDay::start),
+            end: mapping.end.map(UtcDay::start),
+        })
+        .collect();
+    mappings.sort_by_key(|mapping| mapping.segment);
+    let mut values: Vec<_> = mappings.iter().map(CompiledMapping::wire_id).collect();
+    values.sort_unstable();
+    let shared_values = values.windows(2).any(|pair| pair.first() == pair.last());
+    let namespaces = if destination.id_data_sources.is_empty() {
+        vec![DataSourceId::NONE]
+    } else {
+        destination.id_data_sources.clone()
+    };
+    CompiledDestination {
+        id: destination.id,
+        namespaces,
+        mappings,
+        shared_values,
+        max_mappings: match destination.max_mappings {
+            0 => usize::MAX,
+            count => count as usize,
+        },
+        unsynced: destination.unsynced,
+        unsegment: destination.unsegment,
+        batches: destination.batch.is_some(),
+    }
+}
+
+impl CompiledMapping {
+    /// What is sent as `Segment_ID`, as text.
+    fn wire_id(&self) -> String {
+        self.value
+            .as_deref()
+            .map_or_else(|| self.segment.to_string(), str::to_owned)
+    }
+}
+
+/// Instants at which a mapping's dates begin or end, ascending, with its segment.
+pub(super) fn date_changes(catalog: &Catalog) -> Vec<(Timestamp, SegmentId)> {
+    let mappings = catalog
+        .destinations
+        .iter()
+        .flat_map(|destination| &destination.mappings);
+    let mut changes: Vec<_> = mappings
+        .flat_map(|mapping| {
+            let days = [mapping.start, mapping.end].into_iter().flatten();
+            days.map(|day| (day.start(), mapping.segment))
+        })
+        .collect();
+    changes.sort_unstable();
+    changes
+}
