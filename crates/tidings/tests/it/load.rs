@@ -40,7 +40,7 @@ pub(crate) struct Load {
 const SENDERS: usize = 4;
 
 /// Traits 1, 2 and 3 of a device as bits.
-type Traits = u8;
+pub(crate) type Traits = u8;
 
 /// A segment of the catalog, with its rule said once more.
 struct Segment {
@@ -274,7 +274,13 @@ impl Sender {
     }
 }
 
-fn write_event(body: &mut String, device: usize, traits: Traits, event_id: Option<String>) {
+/// Writes an event of a device as a line.
+pub(crate) fn write_event(
+    body: &mut String,
+    device: usize,
+    traits: Traits,
+    event_id: Option<String>,
+) {
     let list = |wanted: bool| {
         let chosen = (1..=3).filter(|bit| (traits >> (bit - 1) & 1 == 1) == wanted);
         chosen
@@ -298,7 +304,8 @@ fn uuid(device: usize) -> String {
     format!("{device:038}")
 }
 
-fn partner_id(device: usize) -> String {
+/// The id under which partners know a device.
+pub(crate) fn partner_id(device: usize) -> String {
     format!("p{device}")
 }
 

@@ -8,6 +8,7 @@
     reason = "what fails in a helper fails its test"
 )]
 
+mod backlog;
 mod command_line;
 mod event_api;
 mod failing_partners;

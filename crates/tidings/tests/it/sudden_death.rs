@@ -2,7 +2,7 @@
 //! and nothing is told that was not true.
 
 use crate::{
-    load::{Ledger, Load, Senders, catalog},
+    load::{Ledger, Load, Senders, catalog, partner_id, write_event},
     support::{
         partner::Partner,
         poll,
@@ -138,8 +138,13 @@ async fn loses_nothing_and_invents_nothing() {
     let home = Home::new(&catalog(&partners), &partners);
     let mut server = home.start().await;
     let senders = load.start(&server);
-    for _ in 0..KILLS {
-        let moment = Moment::random(&mut random);
+    for kill in 1..=KILLS {
+        // The last time nothing comes after it that would touch devices once more.
+        let moment = if kill == KILLS {
+            Moment::Acknowledged(load.batches)
+        } else {
+            Moment::random(&mut random)
+        };
         eprintln!("killed at {moment:?}");
         wait_for(moment, load, &senders, partners).await;
         server.kill().await;
@@ -157,6 +162,34 @@ async fn loses_nothing_and_invents_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_means_that_everything_in_the_request_is_on_disk() {
+    const ROUNDS: usize = 5;
+    /// So many that writing them takes longer than killing the server.
+    const DEVICES: usize = 1_000;
+    let partner = Partner::start().await;
+    let home = Home::new(&catalog(&[&partner]), &[&partner]);
+    for round in 0..ROUNDS {
+        let mut server = home.start().await;
+        let mut events = String::new();
+        for device in round * DEVICES..(round + 1) * DEVICES {
+            write_event(&mut events, device, 1, None);
+        }
+        server.events(&events).await;
+        server.kill().await;
+    }
+    let server = home.start().await;
+    let untold = || {
+        let told = |device: &usize| partner.state(&partner_id(*device), 101) == Some(true);
+        (0..ROUNDS * DEVICES).find(|device| !told(device))
+    };
+    poll("every device to be told", async || {
+        untold().is_none().then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_graceful_stop_under_load_loses_nothing_either() {
     const STOPS: usize = 3;
     let load = Load {
@@ -171,8 +204,13 @@ async fn a_graceful_stop_under_load_loses_nothing_either() {
     let home = Home::new(&catalog(&partners), &partners);
     let mut server = home.start().await;
     let senders = load.start(&server);
-    for stop in 0..STOPS {
-        wait_for(Moment::Telling(stop % 2, 15), load, &senders, partners).await;
+    for stop in 1..=STOPS {
+        let moment = if stop == STOPS {
+            Moment::Acknowledged(load.batches)
+        } else {
+            Moment::Telling(stop % 2, 15)
+        };
+        wait_for(moment, load, &senders, partners).await;
         server.stop().await;
         wait_for_silence(partners).await;
         server = home.start().await;
