@@ -1,31 +1,24 @@
-//! A load of events by several senders against a server that comes and goes, the record of what was
-//! sent and acknowledged, and the judgement of what partners were told.
+//! A load of events by several senders against a server that comes and goes.
 //!
 //! Every event sets the whole state of its device (three traits, each realised or removed), so one
 //! that is sent again because nobody knows whether it was applied changes nothing. The events of a
 //! device are all sent by one sender, in order.
 
+mod ledger;
+
 use crate::support::{
-    DEADLINE,
     http::{Connection, Failure, Reply, post},
     now_micros,
-    partner::{Partner, Seen},
-    poll,
+    partner::Partner,
     server::Server,
     within,
 };
+use ledger::Sent;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use std::{collections::BTreeSet, fmt::Write as _, net::SocketAddr, sync::Arc, time::Instant};
-use tidings_wire::{MessageUser, Status};
+use std::{collections::BTreeSet, fmt::Write as _, net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 
-/// The longest between the reading of a state and the building of its message, generously: between
-/// them lies one synced write.
-const READ_TO_BUILD_MICROS_MAX: i64 = 5_000_000;
-/// The longest between the beginning of a step of the writer, whose time is that of the evaluation,
-/// and the arrival of the last events that it takes along.
-const STEP_SECONDS_MAX: i64 = 2;
-const MICROS: i64 = 1_000_000;
+pub(crate) use ledger::Ledger;
 
 /// How much of what.
 #[derive(Clone, Copy, Debug)]
@@ -96,26 +89,6 @@ segments:\n",
         .unwrap();
     }
     text
-}
-
-/// One event, as its sender knows it.
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    /// What it makes of the device.
-    traits: Traits,
-    /// Before its request was sent for the first time.
-    first_sent: i64,
-    /// After its request was acknowledged.
-    acknowledged: i64,
-    /// Where its batch begins among the device's events, if that was sent more than once: from there
-    /// on, everything may have happened again.
-    repeated_from: Option<usize>,
-}
-
-/// Everything that was sent, per device. All of it was acknowledged in the end.
-#[derive(Debug)]
-pub(crate) struct Ledger {
-    devices: Vec<Vec<Sent>>,
 }
 
 /// Senders at work.
@@ -307,123 +280,4 @@ fn uuid(device: usize) -> String {
 /// The id under which partners know a device.
 pub(crate) fn partner_id(device: usize) -> String {
     format!("p{device}")
-}
-
-fn device_of(partner_id: &str) -> usize {
-    partner_id.strip_prefix('p').unwrap().parse().unwrap()
-}
-
-impl Ledger {
-    /// Waits until a partner was told the final state of every device and the server has nothing
-    /// left to tell it.
-    pub(crate) async fn wait_until_told(&self, server: &Server, id: u32, partner: &Partner) {
-        let start = Instant::now();
-        let is_idle = async || {
-            let status = server.destination(id).await;
-            let idle = ["waiting", "held", "in_flight"].map(|name| status[name] == 0);
-            (idle == [true; 3] && status["health"] == "healthy").then_some(())
-        };
-        loop {
-            poll("an idle destination", is_idle).await;
-            let wrong = self.wrong_states(partner);
-            if wrong.is_empty() {
-                return;
-            }
-            assert!(
-                start.elapsed() < DEADLINE,
-                "partner {id} was last told otherwise than what is true of {} devices: {:#?}",
-                wrong.len(),
-                &wrong[..wrong.len().min(10)]
-            );
-        }
-    }
-
-    /// The devices of which the partner was last told otherwise than what is true in the end.
-    pub(crate) fn wrong_states(&self, partner: &Partner) -> Vec<String> {
-        let mut wrong = Vec::new();
-        for (device, sent) in self.devices.iter().enumerate() {
-            let Some(last) = sent.last() else { continue };
-            let is_in = segments(last.traits);
-            for Segment { id: segment, .. } in SEGMENTS {
-                let told = partner.state(&partner_id(device), segment);
-                // Nothing needs to be told of a segment that was never reported as entered.
-                if told.unwrap_or(false) != is_in.contains(&segment) {
-                    wrong.push(format!(
-                        "device {device}: {segment} was told as {told:?}, it is in {is_in:?}"
-                    ));
-                }
-            }
-        }
-        wrong
-    }
-
-    /// Checks that every state a partner was told was true when it was told, and that no older
-    /// state came after a newer one.
-    #[track_caller]
-    pub(crate) fn check_truth(&self, told: &[Seen]) {
-        let mut oldest = vec![0; self.devices.len()];
-        let mut wrong = Vec::new();
-        for seen in told {
-            assert_eq!(seen.errors, [""; 0]);
-            for user in &seen.message.users {
-                let device = device_of(&user.data_partner_uuid);
-                assert_eq!(user.aam_uuid, uuid(device));
-                match self.event_told(device, oldest[device], seen, user) {
-                    Some(event) => {
-                        let repeated_from = self.devices[device][event].repeated_from;
-                        oldest[device] = repeated_from.unwrap_or(event);
-                    }
-                    None => wrong.push(format!(
-                        "at {}: {user:?} after {:#?}",
-                        seen.at_micros,
-                        &self.devices[device][oldest[device]..]
-                    )),
-                }
-            }
-        }
-        assert!(
-            wrong.is_empty(),
-            "{} told wrongly: {}",
-            wrong.len(),
-            wrong[0]
-        );
-    }
-
-    /// The first event from `oldest` on whose state is what was told and may have been the current
-    /// one at that time.
-    fn event_told(
-        &self,
-        device: usize,
-        oldest: usize,
-        seen: &Seen,
-        user: &MessageUser,
-    ) -> Option<usize> {
-        let with = |status: Status| -> BTreeSet<u32> {
-            let segments = user.segments.iter().filter(|one| one.status == status);
-            segments
-                .map(|one| one.segment_id.parse().unwrap())
-                .collect()
-        };
-        let (ones, zeros) = (with(Status::Active), with(Status::Inactive));
-        let evaluated = user.segments[0].date_time;
-        let built = seen.message.process_time * MICROS;
-        let events = &self.devices[device];
-        (oldest..events.len()).find(|&at| {
-            let sent = &events[at];
-            let is_state = ones == segments(sent.traits) && zeros.is_disjoint(&ones);
-            let is_evaluated = sent.first_sent / MICROS - STEP_SECONDS_MAX <= evaluated
-                && evaluated <= sent.acknowledged / MICROS;
-            // It was the current state at most until the next event was acknowledged.
-            let is_current = sent.first_sent <= seen.at_micros
-                && events
-                    .get(at + 1)
-                    .is_none_or(|next| built <= next.acknowledged + READ_TO_BUILD_MICROS_MAX);
-            is_state && is_evaluated && is_current
-        })
-    }
-
-    /// Events sent, all devices together.
-    pub(crate) fn events(&self) -> usize {
-        self.devices.iter().map(Vec::len).sum()
-    }
 }

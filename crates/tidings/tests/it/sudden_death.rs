@@ -96,7 +96,7 @@ async fn check(ledger: &Ledger, home: &Home, server: Server, partners: [&Partner
     server.stop().await;
     let before = partners.map(|partner| {
         let seen = partner.seen();
-        ledger.check_truth(&seen);
+        assert_eq!(ledger.check_truth(&seen), Ok(()));
         assert_eq!(ledger.wrong_states(partner), [""; 0]);
         seen.len()
     });
@@ -204,13 +204,10 @@ async fn a_graceful_stop_under_load_loses_nothing_either() {
     let home = Home::new(&catalog(&partners), &partners);
     let mut server = home.start().await;
     let senders = load.start(&server);
-    for stop in 1..=STOPS {
-        let moment = if stop == STOPS {
-            Moment::Acknowledged(load.batches)
-        } else {
-            Moment::Telling(stop % 2, 15)
-        };
-        wait_for(moment, load, &senders, partners).await;
+    // Other than above, the load ends under a server that goes on: nothing that it forgets is healed
+    // by a start.
+    for stop in 0..STOPS {
+        wait_for(Moment::Telling(stop % 2, 15), load, &senders, partners).await;
         server.stop().await;
         wait_for_silence(partners).await;
         server = home.start().await;

@@ -27,13 +27,21 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 }
 
 /// Looks again and again until there is something, up to the deadline.
-pub(crate) async fn poll<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn poll<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    match try_poll(look).await {
+        Some(found) => found,
+        None => panic!("waited {DEADLINE:?} for {what}"),
+    }
+}
+
+/// Likewise, for a caller that has more to say when the deadline has passed.
+pub(crate) async fn try_poll<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        if let Some(found) = look().await {
+        let found = look().await;
+        if found.is_some() || start.elapsed() > DEADLINE {
             return found;
         }
-        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
         sleep(POLL_PAUSE).await;
     }
 }

@@ -60,6 +60,25 @@ impl Seen {
         }
     }
 
+    /// A message about one user, as if it had been received.
+    pub(crate) fn of_message(at_micros: i64, process_time: i64, user: MessageUser) -> Self {
+        Self {
+            at_micros,
+            instant: Instant::now(),
+            body: Bytes::new(),
+            signature_header: None,
+            signature: SignatureCheck::None,
+            errors: Vec::new(),
+            message: Message {
+                process_time,
+                user_dpid: None,
+                client_id: String::new(),
+                destination_id: String::new(),
+                users: vec![user],
+            },
+        }
+    }
+
     /// What was told, one text per user object: `id 101=1 102=0`.
     pub(crate) fn told(&self) -> Vec<String> {
         self.message.users.iter().map(told).collect()
