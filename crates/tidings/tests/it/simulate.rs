@@ -350,3 +350,25 @@ fn paused_segments_and_destinations_send_nothing() {
     let shown = brief(&simulate(&paused, &events(lines)));
     assert_eq!(shown, "10:00:01 423/501 \"p1\" 102=1\n");
 }
+
+#[test]
+fn until_ends_a_simulation_whatever_comes_after_it() {
+    let settings = format!("{USUAL}\n    max_users: 1");
+    let lines = r#"0 | 1 | "traits":[1],"ids":[{"data_source":501,"id":"p1"}]
+                  10 | 2 | "traits":[1],"ids":[{"data_source":501,"id":"p2"}]
+                  11 | 3 | "traits":[1],"ids":[{"data_source":501,"id":"p3"}]"#;
+    let until = |time: &str| {
+        let args = format!("--until 2016-07-27T{time}Z");
+        brief(&simulate_until(
+            &one_destination(&settings),
+            &events(lines),
+            &args,
+        ))
+    };
+    assert_eq!(
+        until("10:00:10"),
+        "10:00:00 423/501 \"p1\" 101=1\n10:00:10 423/501 \"p2\" 101=1\n"
+    );
+    assert_eq!(until("09:59:59"), "");
+    assert_eq!(until("10:00:59").lines().count(), 3);
+}
