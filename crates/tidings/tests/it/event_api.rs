@@ -22,7 +22,8 @@ async fn start() -> (Partner, Home, Server) {
     url: {}
     id_data_sources: [501]
     mappings: [{{ segment: 101 }}, {{ segment: 102 }}]
-    max_linger: 20ms\n",
+    max_linger: 20ms
+    timeout: 30s\n",
         partner.url()
     );
     let options = Options {

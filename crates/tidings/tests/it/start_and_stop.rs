@@ -97,11 +97,17 @@ async fn a_stop_ends_what_is_on_its_way_and_keeps_the_rest() {
     // Touched while its message is on its way, so there is more to tell afterwards.
     server.events(r#"{"uuid":"1","traits":[2]}"#).await;
     server.stop().await;
-    assert_eq!(partner.told(), [["p1 101=1"]]);
+    // One request, unless the machine was so busy that there was time for the retry.
+    let before = partner.told();
+    assert!(
+        before.iter().all(|told| *told == ["p1 101=1"]),
+        "{before:?}"
+    );
+    let before = before.len();
     partner.set_faults(&[]);
     let server = home.start().await;
-    partner.wait_for_count(2).await;
-    assert_eq!(partner.told(), [["p1 101=1"], ["p1 101=1 102=1"]]);
+    partner.wait_for_count(before + 1).await;
+    assert_eq!(partner.told()[before], ["p1 101=1 102=1"]);
     server
         .wait_for_destination(1, "a message delivered", |status| {
             status["messages_delivered"] == 1 && status["in_flight"] == 0
@@ -114,8 +120,8 @@ async fn a_stop_ends_what_is_on_its_way_and_keeps_the_rest() {
     server
         .events(&ENTER.replace(r#""1""#, r#""2""#).replace("p1", "p2"))
         .await;
-    partner.wait_for_count(3).await;
-    assert_eq!(partner.told()[2], ["p2 101=1"]);
+    partner.wait_for_count(before + 2).await;
+    assert_eq!(partner.told()[before + 1], ["p2 101=1"]);
     server.stop().await;
 }
 

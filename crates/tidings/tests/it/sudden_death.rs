@@ -21,10 +21,10 @@ fn seed() -> u64 {
 /// When the server is to be killed, counted from its start.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// As soon as it is started, before it listens.
-    Starting,
     /// As soon as it listens.
     Ready,
+    /// Likewise, and its successor before it listens.
+    Starting,
     /// When this many more requests are being sent, before any of the last is answered.
     Sending(usize),
     /// When this many more requests are acknowledged.
@@ -149,7 +149,7 @@ async fn loses_nothing_and_invents_nothing() {
         wait_for(moment, load, &senders, partners).await;
         server.kill().await;
         if matches!(moment, Moment::Starting) {
-            // Once more, so that a start over what a killed one left is cut short as well.
+            // A start over what a killed server left is cut short as well.
             home.spawn().kill().await;
         }
         wait_for_silence(partners).await;

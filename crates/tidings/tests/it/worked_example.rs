@@ -47,6 +47,7 @@ destinations:
     id_data_sources: [501]
     mappings: [{{ segment: 101 }}, {{ segment: 102 }}]
     max_linger: 50ms
+    timeout: 30s
   - id: 2
     name: The second
     client_id: "74324"
@@ -54,6 +55,7 @@ destinations:
     id_data_sources: [502]
     mappings: [{{ segment: 102 }}, {{ segment: 103 }}]
     max_linger: 50ms
+    timeout: 30s
 "#
     )
 }
