@@ -251,8 +251,8 @@ fn owe_zeros(
         // The blank id counts as linked while there is no other.
         let blank_counts = destination.unsynced == Unsynced::Blank && !is_synced(destination, ids);
         for id in ids {
-            let linked =
-                (id.linked || blank_counts && is_blank(id)) && destination.tells_in(id.data_source);
+            let blank = blank_counts && is_blank_of(destination, id);
+            let linked = blank || id.linked && destination.tells_in(id.data_source);
             if linked || state.told_ids.binary_search(&id.key).is_ok() {
                 let id = id.key;
                 insert_sorted(&mut state.owed, OwedZero { segment, id });
@@ -281,8 +281,10 @@ pub(crate) fn gets_ones(
     profile: &Profile,
     id: &ProfileId,
 ) -> bool {
-    if is_blank(id) {
-        return destination.unsynced == Unsynced::Blank && !is_synced(destination, &profile.ids);
+    if id.id.is_empty() {
+        return destination.unsynced == Unsynced::Blank
+            && is_blank_of(destination, id)
+            && !is_synced(destination, &profile.ids);
     }
     // Of two links made at the same instant the one declared later has the higher key, as a rule.
     let newer = profile.ids.iter().filter(|other| {
@@ -293,9 +295,10 @@ pub(crate) fn gets_ones(
     id.linked && newer.count() < destination.max_mappings
 }
 
-/// The entry that stands for "no id of the partner's".
-fn is_blank(id: &ProfileId) -> bool {
-    id.id.is_empty()
+/// Whether this is the entry that stands for "no id of the partner's" at this destination: the one
+/// of its first namespace. Another destination may have put one into another namespace of this one.
+fn is_blank_of(destination: &CompiledDestination, id: &ProfileId) -> bool {
+    id.id.is_empty() && destination.namespaces.first() == Some(&id.data_source)
 }
 
 fn is_synced(destination: &CompiledDestination, ids: &[ProfileId]) -> bool {
