@@ -149,7 +149,7 @@ fn checks_catalogs() {
     wrong.yaml:4: traits[0].rule: `=` is not an operator (write `==`)
         page = "checkout"
              ^
-    wrong.yaml:6: segments[0].rule: the rule is true for a profile without any trait (add `AND FREQUENCY([1001T]) >= 1`, or AND with another trait that members must have)
+    wrong.yaml:6: segments[0].rule: the rule is true for a profile without any trait (add `AND` and a trait that members must have)
         NOT 1001T
             ^
     wrong.yaml:7: segments[1].id: segment 14356 is already at line 6
