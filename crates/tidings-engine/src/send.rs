@@ -333,10 +333,29 @@ pub(crate) fn count_objects(
         .filter(|id| id.data_source == namespace)
         .filter(|id| {
             has_ones && gets_ones(destination, profile, id)
-                || owes(owed, id.key).any(|segment| destination.delivers(segment, now))
+                || owes(owed, id.key).any(|zero| zero_tells(destination, profile, zero, now))
         })
         .count();
     u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+/// Whether a Status 0 of the segment says anything to an id that is told no ones: a text that stands
+/// for several segments stays 1 while the device is in any of them.
+pub(crate) fn zero_tells(
+    destination: &CompiledDestination,
+    profile: &Profile,
+    segment: SegmentId,
+    now: Timestamp,
+) -> bool {
+    if !destination.shared_values {
+        return destination.delivers(segment, now);
+    }
+    destination.deliverable(segment, now).any(|mapping| {
+        let still_1 = ones(destination, profile, now)
+            .flat_map(|one| destination.deliverable(one, now))
+            .any(|other| other.has_text_of(mapping));
+        !still_1
+    })
 }
 
 /// The zeros owed under one id, ascending.

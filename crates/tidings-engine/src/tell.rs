@@ -6,6 +6,7 @@
 use crate::{
     CompiledCatalog, CompiledDestination, Engine, Profile,
     apply::{insert_sorted, remove_sorted},
+    compiled::same_text,
     profile::{IdKey, OwedZero},
     send,
 };
@@ -90,18 +91,22 @@ impl Engine {
         for id in ids {
             let gets_ones = !ones.is_empty() && send::gets_ones(destination, profile, id);
             let zeros: Vec<_> = send::owes(&state.owed, id.key)
-                .filter(|&segment| destination.delivers(segment, now))
+                .filter(|&zero| {
+                    destination.delivers(zero, now)
+                        && (gets_ones || send::zero_tells(destination, profile, zero, now))
+                })
                 .collect();
             if !gets_ones && zeros.is_empty() {
                 continue;
             }
             entries.clear();
-            if gets_ones {
+            if gets_ones || destination.shared_values {
                 push_entries(&mut entries, destination, &ones, true, now);
             }
             push_entries(&mut entries, destination, &zeros, false, now);
             if destination.shared_values {
                 merge_shared_values(&mut entries);
+                entries.retain(|entry| gets_ones || !entry.active);
             }
             emit(UserObject {
                 id: &id.id,
@@ -246,11 +251,7 @@ fn push_entries<'a>(
     now: Timestamp,
 ) {
     for &segment in segments {
-        for mapping in destination
-            .mappings_of(segment)
-            .iter()
-            .filter(|m| m.deliverable(now))
-        {
+        for mapping in destination.deliverable(segment, now) {
             entries.push(SegmentEntry {
                 segment,
                 value: mapping.value.as_deref(),
@@ -263,19 +264,16 @@ fn push_entries<'a>(
 /// A `Segment_ID` appears once per user object: of several mappings that share a text, one entry
 /// is kept, with Status 1 if any has it. Ones come first, so that is the first one.
 fn merge_shared_values(entries: &mut Vec<SegmentEntry<'_>>) {
-    let same = |a: &SegmentEntry<'_>, b: &SegmentEntry<'_>| match (a.value, b.value) {
-        (None, None) => a.segment == b.segment,
-        (Some(a), Some(b)) => a == b,
-        (Some(text), None) => text == b.segment.to_string(),
-        (None, Some(text)) => text == a.segment.to_string(),
-    };
     let mut kept = 0;
     for index in 0..entries.len() {
         let Some(&entry) = entries.get(index) else {
             break;
         };
         let earlier = entries.get(..kept).unwrap_or_default();
-        if !earlier.iter().any(|other| same(other, &entry)) {
+        if !earlier
+            .iter()
+            .any(|other| same_text((other.segment, other.value), (entry.segment, entry.value)))
+        {
             entries.swap(kept, index);
             kept += 1;
         }

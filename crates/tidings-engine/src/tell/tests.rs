@@ -85,6 +85,26 @@ fn two_zeros_of_one_text_are_acknowledged_together() {
     );
 }
 
+/// An id that gets no ones any more was told the text; it stays true while any of its segments is.
+#[test]
+fn an_older_id_is_not_told_0_for_a_text_that_is_still_1() {
+    check(
+        SHARED,
+        "d0 see 1 2 3 5=x  => +10 +11 +12 >100.5
+         send              => 100.5[x same=1 12=1]
+         d1 see 5=y        => >100.5
+         send              => 100.5[y same=1 12=1]
+         d2 see -1         => -10 >100.5
+         send              => 100.5[y same=1 12=1]
+         show 100          => told 10, told 11, told 12, to x, to y, owed 10 x
+         d3 see -3         => -12 >100.5x2
+         send              => 100.5[y same=1 12=0; x 12=0]
+         d4 see -2         => -11 >100.5x2
+         send              => 100.5[y same=0; x same=0]
+         show 100          => to x, to y",
+    );
+}
+
 #[test]
 fn a_text_may_be_the_number_of_another_segment() {
     check(
