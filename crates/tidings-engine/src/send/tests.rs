@@ -314,6 +314,26 @@ fn as_many_of_the_newest_ids_get_ones_as_the_destination_says() {
     }
 }
 
+/// Eleven ids are told, the eleventh pushes the first out while that is on its way.
+#[test]
+fn an_id_pushed_out_while_on_its_way_is_owed_the_zero() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10 max=0",
+        "d0 see 1 5=a                 => +10 >100.5
+         take 100.5                   => 100.5[a 10=1]
+         d0+1 see 5=b 5=c 5=d         => >100.5x4
+         d0+1 see 5=e 5=f 5=g         => >100.5x7
+         d0+1 see 5=h 5=i 5=j         => >100.5x10
+         d0+1 see 5=k                 => >100.5x10
+         d0+2 see -1                  => -10 >100.5x10
+         ack 100.5                    => pending
+         send => 100.5[k 10=0; j 10=0; i 10=0; h 10=0; g 10=0; f 10=0; e 10=0; d 10=0; c 10=0; b 10=0; a 10=0]
+         show 100                     => nothing",
+    );
+}
+
 #[test]
 fn a_destination_without_ids_is_told_under_a_blank_one() {
     check(
