@@ -196,17 +196,13 @@ pub(crate) fn assume_told_by_earlier_run(
             continue;
         };
         let told: Vec<_> = ones(destination, profile, moment.now).collect();
-        let ids: Vec<_> = destination
-            .namespaces
+        // Ids that are not the newest any more may have been when the message was built.
+        let ids: Vec<_> = profile
+            .ids
             .iter()
-            .flat_map(|&namespace| {
-                profile
-                    .ids
-                    .iter()
-                    .filter(move |id| id.data_source == namespace)
-                    .filter(|id| gets_ones(destination, profile, id))
-                    .map(|id| id.key)
-            })
+            .filter(|id| destination.tells_in(id.data_source))
+            .filter(|id| id.linked || gets_ones(destination, profile, id))
+            .map(|id| id.key)
             .collect();
         let Some(state) = profile.destinations.get_mut(index) else {
             return;

@@ -260,6 +260,20 @@ fn what_was_pending_at_a_crash_is_told_after_it() {
     );
 }
 
+/// The older id may have been in the message that was on its way.
+#[test]
+fn a_crash_takes_every_linked_id_as_told() {
+    check(
+        CATALOG,
+        "d0 see 1 5=x     => +10 >100.5
+         take 100.5       => 100.5[x 10=1]
+         d0+1 see 5=y     => >100.5
+         crash            =>
+         d0+2 see         =>
+         show 100         => told 10, to x, to y, pending",
+    );
+}
+
 #[test]
 fn two_namespaces_are_told_apart() {
     check(
