@@ -383,19 +383,16 @@ impl Profile {
 
     /// Ends a link; the entry stays while a destination refers to it.
     pub(crate) fn unlink(&mut self, key: IdKey) {
-        let referred = self.destinations.iter().any(|state| {
-            state.pending.is_some()
-                || state.told_ids.contains(&key)
-                || state.owed.iter().any(|zero| zero.id == key)
-        });
-        if let Ok(at) = self.ids.binary_search_by_key(&key, |id| id.key) {
-            if referred {
-                if let Some(id) = self.ids.get_mut(at) {
-                    id.linked = false;
-                }
-            } else {
-                self.ids.remove(at);
-            }
+        let Ok(at) = self.ids.binary_search_by_key(&key, |id| id.key) else {
+            return;
+        };
+        let Some(id) = self.ids.get_mut(at) else {
+            return;
+        };
+        if self.destinations.iter().any(|state| state.refers_to(id)) {
+            id.linked = false;
+        } else {
+            self.ids.remove(at);
         }
     }
 }

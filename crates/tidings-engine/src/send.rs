@@ -126,34 +126,40 @@ impl Engine {
     /// Puts the pair into the pending set if there is anything to tell.
     fn touch(&mut self, moment: Moment, destination: &CompiledDestination, profile: &mut Profile) {
         ensure_blank_id(destination, profile, moment.now);
+        let mut parts_pending: Vec<_> = profile
+            .destination(destination.id)
+            .and_then(|state| state.pending.as_ref())
+            .map_or_else(Vec::new, |pending| pending.parts.clone());
         let first = self.effects.parts.len();
+        let mut anything = false;
         for &namespace in &destination.namespaces {
             let objects = count_objects(destination, profile, namespace, moment.now);
-            if objects > 0 {
+            anything |= objects > 0;
+            // A part that was pending before may be on its way, so it ends only by being taken.
+            if objects > 0 || parts_pending.binary_search(&namespace).is_ok() {
+                let objects = objects.max(1);
                 self.effects.parts.push(Part { namespace, objects });
             }
         }
-        let parts = first..self.effects.parts.len();
-        let Some(waiting) = self.effects.parts.get(parts.clone()) else {
-            return;
-        };
-        if waiting.is_empty() {
+        if !anything {
+            self.effects.parts.truncate(first);
             return;
         }
-        let mut namespaces: Vec<_> = waiting.iter().map(|part| part.namespace).collect();
-        namespaces.sort_unstable();
+        let parts = first..self.effects.parts.len();
+        for part in self.effects.parts.get(parts.clone()).unwrap_or_default() {
+            insert_sorted(&mut parts_pending, part.namespace);
+        }
         let state = profile.destination_mut(destination.id);
         let since = state
             .pending
             .as_ref()
             .map_or(moment.now, |pending| pending.since);
         let newly = state.pending.is_none();
-        let epoch = moment.epoch;
         state.pending = Some(Pending {
             seq: moment.seq,
             since,
-            epoch,
-            parts: namespaces,
+            epoch: moment.epoch,
+            parts: parts_pending,
         });
         profile.last_sent = Some(moment.now);
         let touched = &mut self.effects.touched;
@@ -361,6 +367,19 @@ pub(crate) fn owes(owed: &[OwedZero], id: IdKey) -> impl Iterator<Item = Segment
         .map(|zero| zero.segment)
 }
 
+impl DestinationState {
+    /// Whether the id must be kept for this destination: it was told something under it, owes it a
+    /// zero, or may have a message on its way to it.
+    pub(crate) fn refers_to(&self, id: &ProfileId) -> bool {
+        self.told_ids.binary_search(&id.key).is_ok()
+            || self.owed.iter().any(|zero| zero.id == id.key)
+            || self
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.parts.binary_search(&id.data_source).is_ok())
+    }
+}
+
 impl Profile {
     /// What one destination was told and is owed.
     #[must_use]
@@ -437,14 +456,8 @@ impl Profile {
             return;
         }
         let destinations = &self.destinations;
-        self.ids.retain(|id| {
-            id.linked
-                || destinations.iter().any(|state| {
-                    state.pending.is_some()
-                        || state.told_ids.contains(&id.key)
-                        || state.owed.iter().any(|zero| zero.id == id.key)
-                })
-        });
+        self.ids
+            .retain(|id| id.linked || destinations.iter().any(|state| state.refers_to(id)));
     }
 }
 

@@ -79,6 +79,9 @@ impl Engine {
         let state = profile.destination(destination.id)?;
         let pending = state.pending.as_ref()?;
         pending.parts.binary_search(&namespace).ok()?;
+        if !destination.tells_in(namespace) {
+            return None;
+        }
         let ones: Vec<_> = send::ones(destination, profile, now).collect();
         let mut ids: Vec<_> = profile
             .ids

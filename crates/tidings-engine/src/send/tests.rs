@@ -389,6 +389,24 @@ fn a_blank_id_gives_way_to_a_real_one() {
 }
 
 #[test]
+fn a_blank_id_on_its_way_gets_its_zero_although_a_real_one_came() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5,6 map=10 blank",
+        "d0 see 1      => +10 >100.5
+         take 100.5    => 100.5[_ 10=1]
+         d1 see 6=y    => >100.5 >100.6
+         take 100.6    => 100.6[y 10=1]
+         ack 100.6     => pending
+         ack 100.5     => pending
+         send          =>
+         d2 see -1     => -10 >100.5 >100.6
+         send          => 100.5[_ 10=0] 100.6[y 10=0]",
+    );
+}
+
+#[test]
 fn a_device_without_ids_is_skipped() {
     check(
         CATALOG,
@@ -608,6 +626,25 @@ fn a_namespace_added_to_a_destination_is_told_with_the_next_trigger() {
          catalog 1         =>
          d1 see 2          => +11 >100.5 >100.6
          send              => 100.5[x 10=1 11=1] 100.6[y 10=1 11=1]",
+    );
+}
+
+#[test]
+fn a_namespace_taken_from_a_destination_is_told_nothing_more() {
+    check_all(
+        &[
+            "trait 1
+             trait 2
+             segment 10 1T
+             segment 11 2T
+             dest 100 ids=5,6 map=10,11",
+            CATALOG,
+        ],
+        "d0 see 1 5=x 6=y  => +10 >100.5 >100.6
+         catalog 1         =>
+         take 100.6        =>
+         take 100.5        => 100.5[x 10=1]
+         ack 100.5         => cleared",
     );
 }
 

@@ -136,7 +136,7 @@ fn zeros_alone_tell_nothing_about_other_segments() {
          d130 pass                     => d120: -10 >100.5
          d130 see 2 6=y                => +11 >100.5 >100.6
          take 100.5                    => 100.5[x 10=0]
-         d131 see -2                   => -11 >100.5
+         d131 see -2                   => -11 >100.5 >100.6
          ack 100.5                     => pending
          send                          =>
          show 100                      => nothing",
