@@ -417,16 +417,12 @@ impl Profile {
 
     /// Notes whether the pair is listed as undelivered; true if that changed.
     pub fn set_undelivered(&mut self, id: DestinationId, undelivered: bool) -> bool {
-        match self
-            .destinations
-            .binary_search_by_key(&id, |state| state.id)
-        {
-            Err(_) if !undelivered => false,
-            _ => {
-                let state = self.destination_mut(id);
-                std::mem::replace(&mut state.undelivered, undelivered) != undelivered
-            }
+        let was = self.destination(id).is_some_and(|state| state.undelivered);
+        if was != undelivered {
+            self.destination_mut(id).undelivered = undelivered;
+            self.tidy();
         }
+        was != undelivered
     }
 
     /// Drops ids that are neither linked nor referred to, and destinations without any state.

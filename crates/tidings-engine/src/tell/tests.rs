@@ -177,3 +177,29 @@ fn an_outcome_for_a_pair_that_is_gone_is_no_trouble() {
     world.flights = flights;
     assert_eq!(world.step("fail 100.5"), "pending");
 }
+
+/// The last zero acknowledged under an id that is no longer linked lets the id go.
+#[test]
+fn a_deleted_device_keeps_ids_until_their_zeros_are_acknowledged() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10
+         dest 200 ids=6 map=10",
+        "d0 see 1 5=x 6=y  => +10 >100.5 >200.6
+         send              => 100.5[x 10=1] 200.6[y 10=1]
+         d1 delete         => -10 >100.5 >200.6
+         ids               => 5=x unlinked, 6=y unlinked
+         traits            =>
+         take 100.5        => 100.5[x 10=0]
+         ack 100.5         => cleared
+         take 200.6        => 200.6[y 10=0]
+         fail 200.6        => pending
+         ids               => 6=y unlinked
+         recover           =>
+         send              => 200.6[y 10=0]
+         ids               =>
+         show 200          => nothing
+         d2 see 1          => opted out",
+    );
+}
