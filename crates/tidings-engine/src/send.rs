@@ -90,7 +90,13 @@ impl Engine {
                 .last_sent
                 .is_some_and(|sent| moment.now.seconds_since(sent) >= REFRESH_SECONDS);
         let all = changed || resend || refresh;
-        let waiting = seen && profile.destinations.iter().any(|state| state.when_seen);
+        // Someone who asks to be forgotten is not seen again: what waits for that goes out now.
+        let waits = |state: &DestinationState| match cause {
+            Cause::Seen => state.when_seen,
+            Cause::Asked => state.when_seen || !state.owed.is_empty(),
+            Cause::Time => false,
+        };
+        let waiting = profile.destinations.iter().any(waits);
         if !all && !waiting && self.new_namespaces().is_empty() {
             return;
         }
@@ -113,7 +119,8 @@ impl Engine {
         }
         if waiting {
             for state in &mut profile.destinations {
-                if std::mem::take(&mut state.when_seen) {
+                if waits(state) {
+                    state.when_seen = false;
                     indices.extend(catalog.destination_index(state.id));
                 }
             }

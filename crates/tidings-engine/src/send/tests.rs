@@ -579,6 +579,21 @@ fn what_time_changes_waits_as_the_destination_wishes() {
 }
 
 #[test]
+fn opting_out_does_not_wait() {
+    check(
+        PATIENT,
+        "d0 see 1 5=x  => +10 >100.5 >200.5 >300.5
+         send          => 100.5[x 10=1] 200.5[x 10=1] 300.5[x 10=1]
+         d2 pass       => d2: -10 >100.5
+         send          => 100.5[x 10=0]
+         d3 optout     => >200.5 >300.5
+         send          => 200.5[x 10=0] 300.5[x 10=0]
+         show 200      => to x
+         show 300      => to x",
+    );
+}
+
+#[test]
 fn a_device_that_comes_back_after_too_long_left_by_time() {
     check(
         "trait 1 ttl=0
