@@ -108,6 +108,8 @@ impl Evaluation {
         profile: &mut Profile,
         now: Timestamp,
     ) {
+        forget_deleted_segments(catalog, profile);
+        realise::expire(&mut profile.traits, catalog, now, |_| {});
         self.left
             .extend(profile.segments.drain(..).map(|state| state.id));
         profile.evaluated = now;

@@ -517,6 +517,28 @@ fn a_deleted_segment_goes_without_a_word() {
 }
 
 #[test]
+fn a_deleted_segment_leaves_nothing_behind_in_a_deleted_device() {
+    check_all(
+        &[
+            CATALOG,
+            "trait 1
+             trait 2
+             segment 11 2T
+             dest 100 ids=5 map=11",
+        ],
+        "d0 see 1 5=x  => +10 >100.5
+         send          => 100.5[x 10=1]
+         d1 see -1     => -10 >100.5
+         take 100.5    => 100.5[x 10=0]
+         drop 100.5    => cleared
+         show 100      => told 10, to x, owed 10 x, undelivered
+         catalog 1     =>
+         d2 delete     =>
+         ids           =>",
+    );
+}
+
+#[test]
 fn mappings_work_between_their_dates() {
     check(
         "trait 1

@@ -203,3 +203,20 @@ fn a_deleted_device_keeps_ids_until_their_zeros_are_acknowledged() {
          d2 see 1          => opted out",
     );
 }
+
+/// What can never be told keeps nobody's id.
+#[test]
+fn a_deleted_device_keeps_no_id_for_a_zero_that_is_not_sent() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10@..3",
+        "d0 see 1 5=x   => +10 >100.5
+         send           => 100.5[x 10=1]
+         d1 see -1      => -10 >100.5
+         take 100.5     => 100.5[x 10=0]
+         drop 100.5     => cleared
+         d5 delete      =>
+         ids            =>",
+    );
+}
