@@ -40,9 +40,7 @@ impl Evaluation {
         profile: &mut Profile,
         now: Timestamp,
     ) {
-        let everything =
-            profile.evaluated.day() != now.day() || profile.generation != catalog.generation();
-        if everything {
+        if is_out_of_date(catalog, profile, now) {
             // Readers are looked up before expiry takes the traits away.
             for state in &profile.traits {
                 self.candidates.extend(catalog.readers(state.id));
@@ -115,6 +113,11 @@ impl Evaluation {
         profile.evaluated = now;
         profile.generation = catalog.generation();
     }
+}
+
+/// Whether time or another catalog may have changed any answer since the last evaluation.
+pub(crate) fn is_out_of_date(catalog: &CompiledCatalog, profile: &Profile, now: Timestamp) -> bool {
+    profile.evaluated.day() != now.day() || profile.generation != catalog.generation()
 }
 
 /// Members of a deleted segment leave it without a word to partners.
