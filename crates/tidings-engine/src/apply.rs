@@ -2,7 +2,7 @@
 
 use crate::{
     CompiledCatalog, Profile,
-    evaluate::Evaluation,
+    evaluate::{self, Evaluation},
     profile::IdKey,
     realise,
     send::{self, Cause},
@@ -164,7 +164,7 @@ impl Engine {
         profile.last_seen = profile.last_seen.max(time);
         self.link_ids(profile, &event.ids, time);
         self.note_remapping(catalog, profile, now);
-        self.expire_on_a_new_day(catalog, profile, now);
+        self.expire_first(catalog, profile, now);
         self.change_traits(catalog, profile, event, time, now);
         self.evaluation.evaluate(catalog, profile, now);
         self.send(Cause::Seen, moment, catalog, profile, in_flight);
@@ -197,13 +197,8 @@ impl Engine {
     }
 
     /// A trait whose time ran out before this event starts again at count 1, so it goes first.
-    fn expire_on_a_new_day(
-        &mut self,
-        catalog: &CompiledCatalog,
-        profile: &mut Profile,
-        now: Timestamp,
-    ) {
-        if profile.evaluated.day() != now.day() {
+    fn expire_first(&mut self, catalog: &CompiledCatalog, profile: &mut Profile, now: Timestamp) {
+        if evaluate::is_out_of_date(catalog, profile, now) {
             let changed = &mut self.evaluation.changed;
             realise::expire(&mut profile.traits, catalog, now, |id| changed.push(id));
         }
@@ -383,19 +378,16 @@ impl Profile {
 
     /// Ends a link; the entry stays while a destination refers to it.
     pub(crate) fn unlink(&mut self, key: IdKey) {
-        let referred = self.destinations.iter().any(|state| {
-            state.pending.is_some()
-                || state.told_ids.contains(&key)
-                || state.owed.iter().any(|zero| zero.id == key)
-        });
-        if let Ok(at) = self.ids.binary_search_by_key(&key, |id| id.key) {
-            if referred {
-                if let Some(id) = self.ids.get_mut(at) {
-                    id.linked = false;
-                }
-            } else {
-                self.ids.remove(at);
-            }
+        let Ok(at) = self.ids.binary_search_by_key(&key, |id| id.key) else {
+            return;
+        };
+        let Some(id) = self.ids.get_mut(at) else {
+            return;
+        };
+        if self.destinations.iter().any(|state| state.refers_to(id)) {
+            id.linked = false;
+        } else {
+            self.ids.remove(at);
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::{
     CompiledCatalog, CompiledDestination, Engine, Profile,
     apply::{insert_sorted, remove_sorted},
+    compiled::same_text,
     profile::{IdKey, OwedZero},
     send,
 };
@@ -78,6 +79,9 @@ impl Engine {
         let state = profile.destination(destination.id)?;
         let pending = state.pending.as_ref()?;
         pending.parts.binary_search(&namespace).ok()?;
+        if !destination.tells_in(namespace) {
+            return None;
+        }
         let ones: Vec<_> = send::ones(destination, profile, now).collect();
         let mut ids: Vec<_> = profile
             .ids
@@ -90,18 +94,22 @@ impl Engine {
         for id in ids {
             let gets_ones = !ones.is_empty() && send::gets_ones(destination, profile, id);
             let zeros: Vec<_> = send::owes(&state.owed, id.key)
-                .filter(|&segment| destination.delivers(segment, now))
+                .filter(|&zero| {
+                    destination.delivers(zero, now)
+                        && (gets_ones || send::zero_tells(destination, profile, zero, now))
+                })
                 .collect();
             if !gets_ones && zeros.is_empty() {
                 continue;
             }
             entries.clear();
-            if gets_ones {
+            if gets_ones || destination.shared_values {
                 push_entries(&mut entries, destination, &ones, true, now);
             }
             push_entries(&mut entries, destination, &zeros, false, now);
             if destination.shared_values {
                 merge_shared_values(&mut entries);
+                entries.retain(|entry| gets_ones || !entry.active);
             }
             emit(UserObject {
                 id: &id.id,
@@ -145,13 +153,25 @@ impl Engine {
         let Some(state) = profile.destinations.get_mut(at) else {
             return Settled::Cleared;
         };
-        for object in flight.objects.iter().filter(|object| object.ones) {
-            insert_sorted(&mut state.told_ids, object.id);
+        // An id may have been unlinked, and even have made room for another, in the meantime.
+        let ids = &profile.ids;
+        let exists = |key: IdKey| ids.binary_search_by_key(&key, |id| id.key).is_ok();
+        let told_ids = flight
+            .objects
+            .iter()
+            .filter(|object| object.ones && exists(object.id))
+            .map(|object| object.id);
+        for id in told_ids.clone() {
+            insert_sorted(&mut state.told_ids, id);
         }
         for &segment in &flight.ones {
-            let owed = state.owed.iter().any(|zero| zero.segment == segment);
-            if owed || is_in(&segment) {
+            if is_in(&segment) {
                 insert_sorted(&mut state.told, segment);
+            } else if state.told.binary_search(&segment).is_ok() {
+                // It was left since; what was linked then is owed the zero, and so are these.
+                for id in told_ids.clone() {
+                    insert_sorted(&mut state.owed, OwedZero { segment, id });
+                }
             }
         }
         let mut all = true;
@@ -246,11 +266,7 @@ fn push_entries<'a>(
     now: Timestamp,
 ) {
     for &segment in segments {
-        for mapping in destination
-            .mappings_of(segment)
-            .iter()
-            .filter(|m| m.deliverable(now))
-        {
+        for mapping in destination.deliverable(segment, now) {
             entries.push(SegmentEntry {
                 segment,
                 value: mapping.value.as_deref(),
@@ -263,19 +279,16 @@ fn push_entries<'a>(
 /// A `Segment_ID` appears once per user object: of several mappings that share a text, one entry
 /// is kept, with Status 1 if any has it. Ones come first, so that is the first one.
 fn merge_shared_values(entries: &mut Vec<SegmentEntry<'_>>) {
-    let same = |a: &SegmentEntry<'_>, b: &SegmentEntry<'_>| match (a.value, b.value) {
-        (None, None) => a.segment == b.segment,
-        (Some(a), Some(b)) => a == b,
-        (Some(text), None) => text == b.segment.to_string(),
-        (None, Some(text)) => text == a.segment.to_string(),
-    };
     let mut kept = 0;
     for index in 0..entries.len() {
         let Some(&entry) = entries.get(index) else {
             break;
         };
         let earlier = entries.get(..kept).unwrap_or_default();
-        if !earlier.iter().any(|other| same(other, &entry)) {
+        if !earlier
+            .iter()
+            .any(|other| same_text((other.segment, other.value), (entry.segment, entry.value)))
+        {
             entries.swap(kept, index);
             kept += 1;
         }

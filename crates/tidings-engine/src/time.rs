@@ -9,7 +9,7 @@ use crate::{
     CompiledCatalog, Effects, Engine, Moment, Profile,
     apply::forget_event_ids,
     compiled::CompiledTrait,
-    profile::TraitState,
+    profile::{OwedZero, TraitState},
     realise,
     send::{self, Cause},
 };
@@ -71,7 +71,8 @@ impl Engine {
     }
 
     /// The device is deleted: as [`Engine::opt_out`], and its traits, regions and links go. Ids
-    /// under which a partner is still owed a zero are kept until it has acknowledged that.
+    /// under which a partner is still owed a zero are kept until it has acknowledged that; a zero
+    /// that is not sent, because its segment is not mapped now or is paused, is owed no more.
     pub fn delete(
         &mut self,
         moment: Moment,
@@ -80,6 +81,16 @@ impl Engine {
         in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) -> &Effects {
         self.opt_out(moment, catalog, profile, in_flight);
+        for state in &mut profile.destinations {
+            let destination = catalog.destination(state.id);
+            let sent =
+                |zero: &OwedZero| destination.is_some_and(|d| d.delivers(zero.segment, moment.now));
+            state.owed.retain(sent);
+            let owed = &state.owed;
+            state
+                .told
+                .retain(|told| owed.iter().any(|zero| zero.segment == *told));
+        }
         profile.erase();
         profile.event_ids.clear();
         self.plan(catalog, profile);

@@ -51,18 +51,44 @@ impl CompiledDestination {
     /// Whether anything about the segment may be sent now. A paused destination counts as one that
     /// is down: what it is owed adds up and is sent when it is at work again.
     pub(crate) fn delivers(&self, segment: SegmentId, now: Timestamp) -> bool {
-        self.mappings_of(segment)
-            .iter()
-            .any(|mapping| mapping.deliverable(now))
+        self.deliverable(segment, now).next().is_some()
+    }
+
+    /// The mappings of the segment that are at work now.
+    pub(crate) fn deliverable(
+        &self,
+        segment: SegmentId,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &CompiledMapping> {
+        let mappings = self.mappings_of(segment).iter();
+        mappings.filter(move |mapping| mapping.deliverable(now))
     }
 }
 
 impl CompiledMapping {
     /// Active while start 00:00:00Z <= now < end 00:00:00Z, and its segment is not paused.
-    pub(crate) fn deliverable(&self, now: Timestamp) -> bool {
+    fn deliverable(&self, now: Timestamp) -> bool {
         self.segment_status == Status::Active
             && self.start.is_none_or(|start| start <= now)
             && self.end.is_none_or(|end| now < end)
+    }
+
+    /// Whether both are sent under the same `Segment_ID`.
+    pub(crate) fn has_text_of(&self, other: &Self) -> bool {
+        same_text(
+            (self.segment, self.value.as_deref()),
+            (other.segment, other.value.as_deref()),
+        )
+    }
+}
+
+/// Whether two segments, each with the text of its mapping, are sent under the same `Segment_ID`.
+pub(crate) fn same_text(a: (SegmentId, Option<&str>), b: (SegmentId, Option<&str>)) -> bool {
+    match (a.1, b.1) {
+        (None, None) => a.0 == b.0,
+        (Some(a), Some(b)) => a == b,
+        (Some(text), None) => text == b.0.to_string(),
+        (None, Some(text)) => text == a.0.to_string(),
     }
 }
 

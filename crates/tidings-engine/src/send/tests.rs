@@ -260,6 +260,20 @@ fn what_was_pending_at_a_crash_is_told_after_it() {
     );
 }
 
+/// The older id may have been in the message that was on its way.
+#[test]
+fn a_crash_takes_every_linked_id_as_told() {
+    check(
+        CATALOG,
+        "d0 see 1 5=x     => +10 >100.5
+         take 100.5       => 100.5[x 10=1]
+         d0+1 see 5=y     => >100.5
+         crash            =>
+         d0+2 see         =>
+         show 100         => told 10, to x, to y, pending",
+    );
+}
+
 #[test]
 fn two_namespaces_are_told_apart() {
     check(
@@ -314,6 +328,26 @@ fn as_many_of_the_newest_ids_get_ones_as_the_destination_says() {
     }
 }
 
+/// Eleven ids are told, the eleventh pushes the first out while that is on its way.
+#[test]
+fn an_id_pushed_out_while_on_its_way_is_owed_the_zero() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10 max=0",
+        "d0 see 1 5=a                 => +10 >100.5
+         take 100.5                   => 100.5[a 10=1]
+         d0+1 see 5=b 5=c 5=d         => >100.5x4
+         d0+1 see 5=e 5=f 5=g         => >100.5x7
+         d0+1 see 5=h 5=i 5=j         => >100.5x10
+         d0+1 see 5=k                 => >100.5x10
+         d0+2 see -1                  => -10 >100.5x10
+         ack 100.5                    => pending
+         send => 100.5[k 10=0; j 10=0; i 10=0; h 10=0; g 10=0; f 10=0; e 10=0; d 10=0; c 10=0; b 10=0; a 10=0]
+         show 100                     => nothing",
+    );
+}
+
 #[test]
 fn a_destination_without_ids_is_told_under_a_blank_one() {
     check(
@@ -351,6 +385,24 @@ fn a_blank_id_gives_way_to_a_real_one() {
          send          => 100.6[y 10=1 11=1]
          d3 see -1     => -10 >100.5 >100.6
          send          => 100.5[_ 10=0] 100.6[y 11=1 10=0]",
+    );
+}
+
+#[test]
+fn a_blank_id_on_its_way_gets_its_zero_although_a_real_one_came() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5,6 map=10 blank",
+        "d0 see 1      => +10 >100.5
+         take 100.5    => 100.5[_ 10=1]
+         d1 see 6=y    => >100.5 >100.6
+         take 100.6    => 100.6[y 10=1]
+         ack 100.6     => pending
+         ack 100.5     => pending
+         send          =>
+         d2 see -1     => -10 >100.5 >100.6
+         send          => 100.5[_ 10=0] 100.6[y 10=0]",
     );
 }
 
@@ -465,6 +517,28 @@ fn a_deleted_segment_goes_without_a_word() {
 }
 
 #[test]
+fn a_deleted_segment_leaves_nothing_behind_in_a_deleted_device() {
+    check_all(
+        &[
+            CATALOG,
+            "trait 1
+             trait 2
+             segment 11 2T
+             dest 100 ids=5 map=11",
+        ],
+        "d0 see 1 5=x  => +10 >100.5
+         send          => 100.5[x 10=1]
+         d1 see -1     => -10 >100.5
+         take 100.5    => 100.5[x 10=0]
+         drop 100.5    => cleared
+         show 100      => told 10, to x, owed 10 x, undelivered
+         catalog 1     =>
+         d2 delete     =>
+         ids           =>",
+    );
+}
+
+#[test]
 fn mappings_work_between_their_dates() {
     check(
         "trait 1
@@ -527,6 +601,21 @@ fn what_time_changes_waits_as_the_destination_wishes() {
 }
 
 #[test]
+fn opting_out_does_not_wait() {
+    check(
+        PATIENT,
+        "d0 see 1 5=x  => +10 >100.5 >200.5 >300.5
+         send          => 100.5[x 10=1] 200.5[x 10=1] 300.5[x 10=1]
+         d2 pass       => d2: -10 >100.5
+         send          => 100.5[x 10=0]
+         d3 optout     => >200.5 >300.5
+         send          => 200.5[x 10=0] 300.5[x 10=0]
+         show 200      => to x
+         show 300      => to x",
+    );
+}
+
+#[test]
 fn a_device_that_comes_back_after_too_long_left_by_time() {
     check(
         "trait 1 ttl=0
@@ -574,6 +663,25 @@ fn a_namespace_added_to_a_destination_is_told_with_the_next_trigger() {
          catalog 1         =>
          d1 see 2          => +11 >100.5 >100.6
          send              => 100.5[x 10=1 11=1] 100.6[y 10=1 11=1]",
+    );
+}
+
+#[test]
+fn a_namespace_taken_from_a_destination_is_told_nothing_more() {
+    check_all(
+        &[
+            "trait 1
+             trait 2
+             segment 10 1T
+             segment 11 2T
+             dest 100 ids=5,6 map=10,11",
+            CATALOG,
+        ],
+        "d0 see 1 5=x 6=y  => +10 >100.5 >100.6
+         catalog 1         =>
+         take 100.6        =>
+         take 100.5        => 100.5[x 10=1]
+         ack 100.5         => cleared",
     );
 }
 

@@ -85,6 +85,26 @@ fn two_zeros_of_one_text_are_acknowledged_together() {
     );
 }
 
+/// An id that gets no ones any more was told the text; it stays true while any of its segments is.
+#[test]
+fn an_older_id_is_not_told_0_for_a_text_that_is_still_1() {
+    check(
+        SHARED,
+        "d0 see 1 2 3 5=x  => +10 +11 +12 >100.5
+         send              => 100.5[x same=1 12=1]
+         d1 see 5=y        => >100.5
+         send              => 100.5[y same=1 12=1]
+         d2 see -1         => -10 >100.5
+         send              => 100.5[y same=1 12=1]
+         show 100          => told 10, told 11, told 12, to x, to y, owed 10 x
+         d3 see -3         => -12 >100.5x2
+         send              => 100.5[y same=1 12=0; x 12=0]
+         d4 see -2         => -11 >100.5x2
+         send              => 100.5[y same=0; x same=0]
+         show 100          => to x, to y",
+    );
+}
+
 #[test]
 fn a_text_may_be_the_number_of_another_segment() {
     check(
@@ -116,7 +136,7 @@ fn zeros_alone_tell_nothing_about_other_segments() {
          d130 pass                     => d120: -10 >100.5
          d130 see 2 6=y                => +11 >100.5 >100.6
          take 100.5                    => 100.5[x 10=0]
-         d131 see -2                   => -11 >100.5
+         d131 see -2                   => -11 >100.5 >100.6
          ack 100.5                     => pending
          send                          =>
          show 100                      => nothing",
@@ -156,4 +176,47 @@ fn an_outcome_for_a_pair_that_is_gone_is_no_trouble() {
     world.step("ack 100.5");
     world.flights = flights;
     assert_eq!(world.step("fail 100.5"), "pending");
+}
+
+/// The last zero acknowledged under an id that is no longer linked lets the id go.
+#[test]
+fn a_deleted_device_keeps_ids_until_their_zeros_are_acknowledged() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10
+         dest 200 ids=6 map=10",
+        "d0 see 1 5=x 6=y  => +10 >100.5 >200.6
+         send              => 100.5[x 10=1] 200.6[y 10=1]
+         d1 delete         => -10 >100.5 >200.6
+         ids               => 5=x unlinked, 6=y unlinked
+         traits            =>
+         take 100.5        => 100.5[x 10=0]
+         ack 100.5         => cleared
+         take 200.6        => 200.6[y 10=0]
+         fail 200.6        => pending
+         ids               => 6=y unlinked
+         recover           =>
+         send              => 200.6[y 10=0]
+         ids               =>
+         show 200          => nothing
+         d2 see 1          => opted out",
+    );
+}
+
+/// What can never be told keeps nobody's id.
+#[test]
+fn a_deleted_device_keeps_no_id_for_a_zero_that_is_not_sent() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10@..3",
+        "d0 see 1 5=x   => +10 >100.5
+         send           => 100.5[x 10=1]
+         d1 see -1      => -10 >100.5
+         take 100.5     => 100.5[x 10=0]
+         drop 100.5     => cleared
+         d5 delete      =>
+         ids            =>",
+    );
 }

@@ -73,6 +73,24 @@ fn an_expired_trait_starts_at_one_again() {
 }
 
 #[test]
+fn a_shorter_time_to_live_in_a_new_catalog_ends_a_trait_before_it_counts_again() {
+    check_all(
+        &[
+            "trait 1 ttl=9
+             segment 10 frequency([1T]) >= 2",
+            "trait 1 ttl=1
+             segment 10 frequency([1T]) >= 2",
+        ],
+        "d0 see 1       =>
+         d5 see 1       => +10
+         d8 see         =>
+         catalog 1      =>
+         d8 see 1       => -10
+         traits         => 1: 1",
+    );
+}
+
+#[test]
 fn a_window_closes_at_midnight() {
     check(
         "trait 1
