@@ -64,13 +64,10 @@ destinations:\n{destinations}"
     // The public one was tried twice, in vain: whatever else would be dialled has been by then.
     let public = server
         .wait_for_destination(PUBLIC, "a message given up", |status| {
-            status["messages_failed"] == 1
+            status["messages_failed"] == 1 && status["health"] == "failing"
         })
         .await;
-    assert_eq!(
-        (&public["health"], &public["attempts"]),
-        (&"failing".into(), &2.into())
-    );
+    assert_eq!(public["attempts"], 2);
     assert!(public["refused"].is_null());
     for (id, host) in (1..).zip(hosts) {
         let status = server.destination(id).await;
