@@ -67,7 +67,7 @@ destinations:\n{destinations}"
             status["messages_failed"] == 1 && status["health"] == "failing"
         })
         .await;
-    assert_eq!(public["attempts"], 2);
+    assert!(public["attempts"].as_u64() >= Some(2), "{public}");
     assert!(public["refused"].is_null());
     for (id, host) in (1..).zip(hosts) {
         let status = server.destination(id).await;
