@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -111,7 +112,7 @@ enum ClockMove {
 
 async fn move_clock(
     State(shared): State<Arc<Shared>>,
-    body: Result<Json<ClockMove>, axum::extract::rejection::JsonRejection>,
+    body: Bytes,
 ) -> Result<Json<Value>, Problem> {
     if !shared.clock.is_virtual() {
         let detail = "the clock is the system's; set [clock] dangerous_virtual to rehearse";
@@ -122,7 +123,7 @@ async fn move_clock(
         ));
     }
     let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "invalid_clock", detail);
-    let Json(order) = body.map_err(|error| wrong(error.body_text()))?;
+    let order = serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?;
     let to = match order {
         ClockMove::Set(time) => {
             Timestamp::parse(&time).map_err(|error| wrong(format!("set: {error}")))?

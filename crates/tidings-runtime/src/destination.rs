@@ -60,7 +60,8 @@ pub(crate) struct DestinationTask {
 struct Outgoing {
     request: Arc<Request>,
     users: usize,
-    failure: String,
+    /// Why the last attempt failed; `None` before the first and after one that succeeded.
+    failure: Option<String>,
 }
 
 struct Attempted {
@@ -209,7 +210,7 @@ impl DestinationTask {
         let outgoing = Outgoing {
             request: Arc::new(request),
             users: objects.len(),
-            failure: String::new(),
+            failure: None,
         };
         self.messages.insert(message, outgoing);
         self.attempt(message);
@@ -260,14 +261,14 @@ impl DestinationTask {
             }
             Err(_) => (false, None),
         };
-        if let Some(outgoing) = self.messages.get_mut(&message).filter(|_| !success) {
-            outgoing.failure = match &attempt {
+        if let Some(outgoing) = self.messages.get_mut(&message) {
+            outgoing.failure = (!success).then(|| match &attempt {
                 Ok(attempt) => match &attempt.result {
                     Ok(_) => attempt.outcome(),
                     Err(failure) => failure.to_string(),
                 },
                 Err(failure) => failure.clone(),
-            };
+            });
         }
         let delay = delay.map(|delay| delay.clamp(self.destination.retry_delay, RETRY_AFTER_MAX));
         self.dispatcher
@@ -283,18 +284,18 @@ impl DestinationTask {
         let Some(outgoing) = self.messages.remove(&message) else {
             return;
         };
-        if outgoing.failure_is_final(&users) {
+        if let Some(failure) = &outgoing.failure {
             add(&self.stats.messages_failed, 1);
             tracing::warn!(
                 destination = self.destination.id.0,
                 users = outgoing.users,
-                failure = outgoing.failure,
+                failure,
                 held = self.destination.after_failure == FailurePolicy::Hold,
                 "message given up"
             );
-            let (failure, now) = (outgoing.failure.clone(), self.clock.now());
+            let now = self.clock.now();
             self.stats.update(|state| {
-                state.last_failure = Some(failure);
+                state.last_failure = Some(failure.clone());
                 state.failing_since.get_or_insert(now);
             });
         } else {
@@ -306,7 +307,7 @@ impl DestinationTask {
             namespace,
             users,
             policy: self.destination.after_failure,
-            reason: outgoing.failure,
+            reason: outgoing.failure.unwrap_or_default(),
         });
     }
 
@@ -322,12 +323,6 @@ impl DestinationTask {
             state.held = held;
             state.in_flight = in_flight;
         });
-    }
-}
-
-impl Outgoing {
-    fn failure_is_final(&self, _users: &[tidings_dispatch::SettledUser]) -> bool {
-        !self.failure.is_empty()
     }
 }
 

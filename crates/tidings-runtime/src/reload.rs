@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -201,7 +202,13 @@ impl Remembered {
     fn write(&self) -> anyhow::Result<()> {
         let write = || {
             let new = self.path.with_extension("json.new");
-            let mut file = File::create(&new)?;
+            // It holds what the catalog holds, `plain:` secrets included.
+            let mut file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)?;
             file.write_all(&serde_json::to_vec(self)?)?;
             file.sync_all()?;
             fs::rename(&new, &self.path)?;

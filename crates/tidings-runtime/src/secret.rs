@@ -15,12 +15,12 @@ pub enum SecretError {
     #[error("the environment variable {0} is not set to text")]
     Env(String),
     /// The file cannot be read.
-    #[error("could not read the file {path}: {source}")]
+    #[error("could not read the file {path}: {cause}")]
     File {
         /// Which file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The file is too large to be a secret.
     #[error("the file {0} is larger than {SECRET_BYTES_MAX} bytes")]
@@ -41,9 +41,9 @@ pub fn read_secret(place: &SecretRef) -> Result<Zeroizing<String>, SecretError> 
             Zeroizing::new(env::var(name).map_err(|_| SecretError::Env(name.clone()))?)
         }
         SecretRef::File(path) => {
-            let wrong = |source| SecretError::File {
+            let wrong = |cause| SecretError::File {
                 path: path.clone(),
-                source,
+                cause,
             };
             if fs::metadata(path).map_err(wrong)?.len() > SECRET_BYTES_MAX {
                 return Err(SecretError::TooLarge(path.clone()));

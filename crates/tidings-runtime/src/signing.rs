@@ -27,7 +27,7 @@ struct Entry {
 pub(crate) enum SigningError {
     #[error("the signing header {0:?} is not a header name that can be used")]
     Header(String),
-    #[error("the signing secret for header {header}: {source}")]
+    #[error("the signing secret for header {header}")]
     Secret { header: String, source: SecretError },
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     stats::{ServiceStats, add},
-    writer::{Submission, WriterHandle},
+    writer::{Refused, Submission, WriterHandle},
 };
 use std::{sync::Arc, time::Duration};
 use tidings_collect::{EventSink, SubmitError, Submitted};
@@ -33,6 +33,10 @@ impl EventSink for WriterSink {
         let full = || SubmitError::Full {
             retry_after: RETRY_AFTER,
         };
+        let gone = || SubmitError::Unavailable {
+            retry_after: RETRY_AFTER,
+            reason: "the store has failed or the server is stopping".to_owned(),
+        };
         let count = u32::try_from(events.len()).map_err(|_| full())?;
         let permit = Arc::clone(&self.room)
             .try_acquire_many_owned(count)
@@ -44,11 +48,11 @@ impl EventSink for WriterSink {
                 reply,
                 permit,
             })
-            .map_err(|_| full())?;
-        let answer = answer.await.map_err(|_| SubmitError::Unavailable {
-            retry_after: RETRY_AFTER,
-            reason: "the store has failed or the server is stopping".to_owned(),
-        })?;
+            .map_err(|refused| match refused {
+                Refused::Full => full(),
+                Refused::Gone => gone(),
+            })?;
+        let answer = answer.await.map_err(|_| gone())?;
         let accepted = answer
             .iter()
             .filter(|one| matches!(one, Submitted::Accepted(_)))

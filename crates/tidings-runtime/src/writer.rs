@@ -21,7 +21,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use background::Background;
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use engine_thread::EngineThread;
 use hashbrown::HashMap;
 use std::{
@@ -134,15 +134,27 @@ pub(crate) struct WriterHandle {
     control: Sender<Control>,
 }
 
+/// Why events were not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Too many requests wait.
+    Full,
+    /// The writer has ended.
+    Gone,
+}
+
 /// Where each destination's mail goes.
 pub(crate) type Inboxes = HashMap<DestinationId, Arc<Inbox>>;
 
 impl WriterHandle {
-    /// Queues events; gives them back when the queue is full or the writer is gone.
-    pub(crate) fn submit(&self, submission: Submission) -> Result<(), Submission> {
+    /// Queues events; refused when the queue is full or the writer is gone.
+    pub(crate) fn submit(&self, submission: Submission) -> Result<(), Refused> {
         self.submissions
             .try_send(submission)
-            .map_err(crossbeam_channel::TrySendError::into_inner)
+            .map_err(|refused| match refused {
+                TrySendError::Full(_) => Refused::Full,
+                TrySendError::Disconnected(_) => Refused::Gone,
+            })
     }
 
     /// Asks for something; false when the writer is gone.
