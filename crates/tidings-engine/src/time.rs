@@ -149,7 +149,12 @@ impl Profile {
 
 /// Whether the device has been unseen for so long that it leaves everything.
 pub(crate) fn is_idle(profile: &Profile, now: Timestamp) -> bool {
-    !profile.segments.is_empty() && idle_at(profile) <= now
+    !profile.segments.is_empty() && is_unseen(profile, now)
+}
+
+/// Whether the device has been unseen for so long that it is in nothing.
+pub(crate) fn is_unseen(profile: &Profile, now: Timestamp) -> bool {
+    idle_at(profile) <= now
 }
 
 /// The daily cleanup that finds the device idle: the first midnight when it has been unseen for
