@@ -165,7 +165,10 @@ impl Engine {
             see_region(&mut profile.regions, region);
         }
         profile.last_seen = profile.last_seen.max(time);
-        self.link_ids(profile, &event.ids, time);
+        if !event.ids.is_empty() {
+            send::assume_told_by_earlier_links(catalog, profile);
+            self.link_ids(profile, &event.ids, time);
+        }
         self.note_remapping(catalog, profile, now);
         self.expire_first(catalog, profile, now);
         self.change_traits(catalog, profile, event, time, now);

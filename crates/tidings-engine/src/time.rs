@@ -91,7 +91,7 @@ impl Engine {
                 .told
                 .retain(|told| owed.iter().any(|zero| zero.segment == *told));
         }
-        profile.erase();
+        profile.erase(catalog);
         profile.event_ids.clear();
         self.plan(catalog, profile);
         &self.effects
@@ -108,7 +108,7 @@ impl Engine {
         self.evaluation.leave_all(catalog, profile, moment.now);
         self.send(Cause::Time, moment, catalog, profile, in_flight);
         self.evaluation.begin();
-        profile.erase();
+        profile.erase(catalog);
         // The event that brings the device back has left its id already.
         forget_event_ids(&mut profile.event_ids, moment.now);
     }
@@ -131,7 +131,8 @@ impl Engine {
 
 impl Profile {
     /// Removes what is known about the device, except what partners are still to be told.
-    fn erase(&mut self) {
+    fn erase(&mut self, catalog: &CompiledCatalog) {
+        send::assume_told_by_earlier_links(catalog, self);
         self.traits.clear();
         self.regions.clear();
         let linked: Vec<_> = self
