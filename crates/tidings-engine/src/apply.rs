@@ -154,15 +154,21 @@ impl Engine {
         }
         let time = event.time.unwrap_or(now).min(now);
         send::assume_told_by_earlier_run(moment, catalog, profile);
+        let was_unseen = time::is_unseen(profile, now);
         if time::is_idle(profile, now) {
             // Its timer has not come round yet; the device has left everything all the same.
             self.forget(moment, catalog, profile, &in_flight);
         }
+        // Rules that were true in the meantime took nobody in.
+        self.evaluation.everything = was_unseen;
         if let Some(region) = event.region {
             see_region(&mut profile.regions, region);
         }
         profile.last_seen = profile.last_seen.max(time);
-        self.link_ids(profile, &event.ids, time);
+        if !event.ids.is_empty() {
+            send::assume_told_by_earlier_links(catalog, profile);
+            self.link_ids(profile, &event.ids, time);
+        }
         self.note_remapping(catalog, profile, now);
         self.expire_first(catalog, profile, now);
         self.change_traits(catalog, profile, event, time, now);

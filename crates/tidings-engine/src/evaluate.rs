@@ -8,6 +8,7 @@ use crate::{
     CompiledCatalog, Profile,
     profile::SegmentState,
     realise::{self, LiveTraits},
+    time,
 };
 use tidings_model::{SegmentId, Status, Timestamp, TraitId};
 
@@ -16,6 +17,8 @@ use tidings_model::{SegmentId, Status, Timestamp, TraitId};
 pub(crate) struct Evaluation {
     /// Traits realised, removed or expired since the last evaluation.
     pub(crate) changed: Vec<TraitId>,
+    /// Evaluate every rule, whatever changed.
+    pub(crate) everything: bool,
     candidates: Vec<u32>,
     /// Segments entered, ascending.
     pub(crate) entered: Vec<SegmentId>,
@@ -27,6 +30,7 @@ impl Evaluation {
     /// Forgets the last event.
     pub(crate) fn begin(&mut self) {
         self.changed.clear();
+        self.everything = false;
         self.candidates.clear();
         self.entered.clear();
         self.left.clear();
@@ -40,7 +44,7 @@ impl Evaluation {
         profile: &mut Profile,
         now: Timestamp,
     ) {
-        if is_out_of_date(catalog, profile, now) {
+        if self.everything || is_out_of_date(catalog, profile, now) {
             // Readers are looked up before expiry takes the traits away.
             for state in &profile.traits {
                 self.candidates.extend(catalog.readers(state.id));
@@ -55,6 +59,8 @@ impl Evaluation {
         for &id in &self.changed {
             self.candidates.extend(catalog.readers(id));
         }
+        // A device unseen for so long leaves everything, so it enters nothing.
+        let enters = !time::is_unseen(profile, now);
         self.candidates.sort_unstable();
         self.candidates.dedup();
         for &index in &self.candidates {
@@ -76,7 +82,7 @@ impl Evaluation {
                 .segments
                 .binary_search_by_key(&segment.id, |state| state.id);
             match (place, is) {
-                (Err(at), true) => {
+                (Err(at), true) if enters => {
                     profile.segments.insert(
                         at,
                         SegmentState {
@@ -90,7 +96,7 @@ impl Evaluation {
                     profile.segments.remove(at);
                     self.left.push(segment.id);
                 }
-                (Ok(_), true) | (Err(_), false) => {}
+                (Ok(_), true) | (Err(_), _) => {}
             }
         }
         profile.evaluated = now;

@@ -22,6 +22,8 @@ mod tell;
 mod time;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod testing;
 
 pub use apply::{Applied, Effects, Engine, Moment, Part, Touched, check_references};

@@ -139,10 +139,13 @@ impl Engine {
             .map_or_else(Vec::new, |pending| pending.parts.clone());
         let first = self.effects.parts.len();
         let mut anything = false;
-        for &namespace in &destination.namespaces {
+        // A part that was pending before may be on its way, so it ends only by being taken.
+        let gone = parts_pending
+            .iter()
+            .filter(|&&namespace| !destination.tells_in(namespace));
+        for &namespace in destination.namespaces.iter().chain(gone) {
             let objects = count_objects(destination, profile, namespace, moment.now);
             anything |= objects > 0;
-            // A part that was pending before may be on its way, so it ends only by being taken.
             if objects > 0 || parts_pending.binary_search(&namespace).is_ok() {
                 let objects = objects.max(1);
                 self.effects.parts.push(Part { namespace, objects });
@@ -209,14 +212,7 @@ pub(crate) fn assume_told_by_earlier_run(
             continue;
         };
         let told: Vec<_> = ones(destination, profile, moment.now).collect();
-        // Ids that are not the newest any more may have been when the message was built.
-        let ids: Vec<_> = profile
-            .ids
-            .iter()
-            .filter(|id| destination.tells_in(id.data_source))
-            .filter(|id| id.linked || gets_ones(destination, profile, id))
-            .map(|id| id.key)
-            .collect();
+        let ids = told_under(destination, profile);
         let Some(state) = profile.destinations.get_mut(index) else {
             return;
         };
@@ -230,6 +226,34 @@ pub(crate) fn assume_told_by_earlier_run(
             pending.epoch = moment.epoch;
         }
     }
+}
+
+/// Before links change: a message on its way, whose outcome may never be known, was built from the
+/// links as they are.
+pub(crate) fn assume_told_by_earlier_links(catalog: &CompiledCatalog, profile: &mut Profile) {
+    for index in 0..profile.destinations.len() {
+        let pending = |state: &DestinationState| state.pending.is_some();
+        let ids = profile
+            .destinations
+            .get(index)
+            .filter(|state| pending(state))
+            .and_then(|state| catalog.destination(state.id))
+            .map(|destination| told_under(destination, profile));
+        if let (Some(ids), Some(state)) = (ids, profile.destinations.get_mut(index)) {
+            for id in ids {
+                insert_sorted(&mut state.told_ids, id);
+            }
+        }
+    }
+}
+
+/// The ids that ones are told under now.
+fn told_under(destination: &CompiledDestination, profile: &Profile) -> Vec<IdKey> {
+    let ids = profile
+        .ids
+        .iter()
+        .filter(|id| destination.tells_in(id.data_source) && gets_ones(destination, profile, id));
+    ids.map(|id| id.key).collect()
 }
 
 /// Owes a Status 0 of `segment` to every destination that may have been told a 1, under every id
@@ -335,6 +359,9 @@ pub(crate) fn count_objects(
     namespace: DataSourceId,
     now: Timestamp,
 ) -> u16 {
+    if !destination.tells_in(namespace) {
+        return 0;
+    }
     let has_ones = ones(destination, profile, now).next().is_some();
     let owed = profile
         .destination(destination.id)

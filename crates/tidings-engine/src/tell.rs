@@ -153,25 +153,18 @@ impl Engine {
         let Some(state) = profile.destinations.get_mut(at) else {
             return Settled::Cleared;
         };
-        // An id may have been unlinked, and even have made room for another, in the meantime.
+        // An id may have made room for others in the meantime.
         let ids = &profile.ids;
         let exists = |key: IdKey| ids.binary_search_by_key(&key, |id| id.key).is_ok();
-        let told_ids = flight
-            .objects
-            .iter()
-            .filter(|object| object.ones && exists(object.id))
-            .map(|object| object.id);
-        for id in told_ids.clone() {
-            insert_sorted(&mut state.told_ids, id);
+        for object in &flight.objects {
+            if object.ones && exists(object.id) {
+                insert_sorted(&mut state.told_ids, object.id);
+            }
         }
         for &segment in &flight.ones {
-            if is_in(&segment) {
+            let owed = state.owed.iter().any(|zero| zero.segment == segment);
+            if owed || is_in(&segment) {
                 insert_sorted(&mut state.told, segment);
-            } else if state.told.binary_search(&segment).is_ok() {
-                // It was left since; what was linked then is owed the zero, and so are these.
-                for id in told_ids.clone() {
-                    insert_sorted(&mut state.owed, OwedZero { segment, id });
-                }
             }
         }
         let mut all = true;

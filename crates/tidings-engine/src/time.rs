@@ -91,7 +91,7 @@ impl Engine {
                 .told
                 .retain(|told| owed.iter().any(|zero| zero.segment == *told));
         }
-        profile.erase();
+        profile.erase(catalog);
         profile.event_ids.clear();
         self.plan(catalog, profile);
         &self.effects
@@ -108,7 +108,7 @@ impl Engine {
         self.evaluation.leave_all(catalog, profile, moment.now);
         self.send(Cause::Time, moment, catalog, profile, in_flight);
         self.evaluation.begin();
-        profile.erase();
+        profile.erase(catalog);
         // The event that brings the device back has left its id already.
         forget_event_ids(&mut profile.event_ids, moment.now);
     }
@@ -131,7 +131,8 @@ impl Engine {
 
 impl Profile {
     /// Removes what is known about the device, except what partners are still to be told.
-    fn erase(&mut self) {
+    fn erase(&mut self, catalog: &CompiledCatalog) {
+        send::assume_told_by_earlier_links(catalog, self);
         self.traits.clear();
         self.regions.clear();
         let linked: Vec<_> = self
@@ -149,7 +150,12 @@ impl Profile {
 
 /// Whether the device has been unseen for so long that it leaves everything.
 pub(crate) fn is_idle(profile: &Profile, now: Timestamp) -> bool {
-    !profile.segments.is_empty() && idle_at(profile) <= now
+    !profile.segments.is_empty() && is_unseen(profile, now)
+}
+
+/// Whether the device has been unseen for so long that it is in nothing.
+pub(crate) fn is_unseen(profile: &Profile, now: Timestamp) -> bool {
+    idle_at(profile) <= now
 }
 
 /// The daily cleanup that finds the device idle: the first midnight when it has been unseen for

@@ -341,10 +341,10 @@ fn an_id_pushed_out_while_on_its_way_is_owed_the_zero() {
          d0+1 see 5=e 5=f 5=g         => >100.5x7
          d0+1 see 5=h 5=i 5=j         => >100.5x10
          d0+1 see 5=k                 => >100.5x10
-         d0+2 see -1                  => -10 >100.5x10
+         d0+2 see -1                  => -10 >100.5x11
          ack 100.5                    => pending
          send => 100.5[k 10=0; j 10=0; i 10=0; h 10=0; g 10=0; f 10=0; e 10=0; d 10=0; c 10=0; b 10=0; a 10=0]
-         show 100                     => nothing",
+         show 100 => to b, to c, to d, to e, to f, to g, to h, to i, to j",
     );
 }
 
@@ -718,5 +718,59 @@ fn a_destination_deleted_while_a_message_is_on_its_way() {
          d1 see        =>
          ack 100.5     => cleared
          show 100      => nothing",
+    );
+}
+
+#[test]
+fn a_namespace_taken_from_a_destination_while_it_is_being_told() {
+    check_all(
+        &[
+            "trait 1
+             trait 2
+             segment 10 1T
+             segment 11 2T
+             dest 100 ids=5,6 map=10,11",
+            CATALOG,
+        ],
+        "d0 see 1 6=a     => +10 >100.6
+         take 100.6       => 100.6[a 10=1]
+         catalog 1        =>
+         d1 see 2 5=b     => +11 >100.5 >100.6
+         ack 100.6        => pending
+         send             => 100.5[b 10=1 11=1]
+         show 100         => told 10, told 11, to a, to b",
+    );
+}
+
+#[test]
+fn a_crash_forgets_no_id_that_was_unlinked_while_being_told() {
+    check(
+        "trait 1 ttl=0
+         segment 10 1T
+         dest 100 ids=5 map=10",
+        "d0 see 1 5=a  => +10 >100.5
+         take 100.5    => 100.5[a 10=1]
+         d130 see 1    => +10 -10 >100.5
+         crash         =>
+         send          =>
+         d131 see -1   => -10 >100.5
+         send          => 100.5[a 10=0]
+         ids           =>",
+    );
+}
+
+#[test]
+fn a_crash_forgets_no_blank_id_that_was_being_told() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10 blank",
+        "d0 see 1      => +10 >100.5
+         take 100.5    => 100.5[_ 10=1]
+         d1 see 5=a    => >100.5
+         crash         =>
+         send          => 100.5[a 10=1]
+         d2 see -1     => -10 >100.5x2
+         send          => 100.5[a 10=0; _ 10=0]",
     );
 }

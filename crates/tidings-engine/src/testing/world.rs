@@ -34,6 +34,7 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     seq: u64,
     epoch: u32,
+    forgetful: bool,
 }
 
 /// What makes an engine look at a profile.
@@ -63,7 +64,24 @@ impl World {
             now: parse_time("d0").unwrap(),
             seq: 0,
             epoch: 1,
+            forgetful: false,
         }
+    }
+
+    /// From now on every step begins with a new engine.
+    pub(crate) fn forget_engine_after_every_step(&mut self) {
+        self.forgetful = true;
+    }
+
+    /// Whether the lane waits to be taken and nothing of it is on its way.
+    pub(crate) fn can_take(&self, text: &str) -> bool {
+        let lane = lane(text);
+        self.hinted.contains(&lane) && !self.flights.contains_key(&lane)
+    }
+
+    /// The first lane with a message on its way.
+    pub(crate) fn first_flight(&self) -> Option<String> {
+        self.flights.keys().next().map(|&lane| show_lane(lane))
     }
 
     /// Takes one step and says what it showed:
@@ -111,6 +129,9 @@ impl World {
             "ids" => self.show_ids(),
             _ => panic!("{step}"),
         };
+        if self.forgetful {
+            self.engine = Engine::new();
+        }
         invariants::check(&self.compiled, &self.profile);
         self.check_waiting();
         facts

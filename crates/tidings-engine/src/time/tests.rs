@@ -353,3 +353,30 @@ fn a_device_nobody_knows_opts_out() {
          d1 see 1   => opted out",
     );
 }
+
+#[test]
+fn a_device_unseen_for_120_days_enters_nothing() {
+    check(
+        "trait 1 ttl=0
+         trait 2 ttl=130
+         segment 10 1T AND NOT 2T",
+        "d0 see 1 2    =>
+         timer         => d131
+         d131 pass     => d131:
+         timer         => none
+         d140 see      => +10",
+    );
+}
+
+#[test]
+fn an_event_older_than_120_days_takes_nobody_in() {
+    check(
+        "trait 1 ttl=0
+         segment 10 1T",
+        "d200 see 1 @d20    =>
+         timer              => none
+         d200+1 see @d79    =>
+         d200+2 see @d150   => +10
+         timer              => d270",
+    );
+}
