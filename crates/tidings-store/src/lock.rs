@@ -4,12 +4,20 @@
 //! the process id of whoever has the lock, for the error that the second one gets.
 
 use crate::error::StoreError;
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     path::Path,
+    thread,
+    time::Duration,
 };
+
+const TRIES: u32 = 25;
+const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
@@ -18,7 +26,8 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock or fails at once.
+    /// Takes the lock, or fails when another process keeps it for half a second: one that has just been
+    /// stopped, or is about to start another program, gives it up by then.
     pub(crate) fn take(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join("lock");
         let mut options = OpenOptions::new();
@@ -26,15 +35,19 @@ impl Lock {
         let mut file = options
             .open(&path)
             .map_err(StoreError::file("open", &path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
+        let mut tries = TRIES;
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != Errno::WOULDBLOCK {
+                return Err(StoreError::file("lock", &path)(error.into()));
+            }
+            tries -= 1;
+            if tries == 0 {
                 return Err(StoreError::InUse {
                     dir: dir.to_owned(),
                     pid: read_pid(&mut file),
                 });
             }
-            Err(error) => return Err(StoreError::file("lock", &path)(error.into())),
+            thread::sleep(RETRY_AFTER);
         }
         write_pid(&mut file).map_err(StoreError::file("write", &path))?;
         Ok(Self { _file: file })

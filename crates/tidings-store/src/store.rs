@@ -72,7 +72,7 @@ impl Store {
     /// A process that was killed leaves nothing that is in the way.
     ///
     /// # Errors
-    /// [`StoreError::InUse`], at once, when another process has the directory open;
+    /// [`StoreError::InUse`], within a second, when another process has the directory open;
     /// [`StoreError::NewerFormat`], [`StoreError::Lost`], [`StoreError::Hole`] or [`StoreError::Diverged`]
     /// as they say; others when a file cannot be used or the database is damaged. A damaged journal is
     /// still as it was found then, or there is a copy of it in `journal.damaged`.

@@ -82,7 +82,9 @@ fn what_was_acknowledged_survives_a_kill() {
 fn a_second_process_is_refused_within_a_second() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = spawn(dir.path());
-    acknowledged(&mut child).next().unwrap();
+    // Kept: a child that cannot print any more would end.
+    let mut numbers = acknowledged(&mut child);
+    numbers.next().unwrap();
     let start = Instant::now();
     let error = open(dir.path()).unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(1));
