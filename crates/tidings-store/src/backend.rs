@@ -9,6 +9,8 @@
 //!   waits for its thread in steps of 100 ms, for ever if that has died. So new memtables are begun here,
 //!   after the commit that filled one, and a commit waits here for room, or for the error.
 //! - It panics on some kinds of damage. A panic is caught here and becomes an error.
+//! - It takes a damaged list of tables at its word, and deletes what is not in it ([`crate::table_list`]).
+//! - It cuts what it cannot read off its journal ([`crate::journal`]).
 //! - A directory whose creation was cut off cannot be opened again. So it is made under another name and
 //!   renamed when it is complete.
 //!
@@ -19,6 +21,7 @@ use crate::{
     error::{Cause, StoreError},
     head::sync_directory,
     settings::StoreSettings,
+    table_list,
 };
 use fjall::{AbstractTree, Database, Keyspace, OwnedWriteBatch, PersistMode, Readable, Slice};
 use std::{
@@ -70,6 +73,7 @@ impl Backend {
         if !Self::exists(dir)? {
             Self::create(dir, &path, settings, first)?;
         }
+        table_list::check(&path)?;
         Self::open_at(&path, settings)
     }
 

@@ -109,6 +109,12 @@ pub enum StoreError {
         /// Which row.
         row: &'static str,
     },
+    /// A file of the database is damaged in a way that would lose rows.
+    #[error("{} is damaged; restore a backup of the whole directory", path.display())]
+    DamagedFile {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A row is larger than the store takes. Nothing of its batch was written.
     #[error("a row of {bytes} bytes was refused, the limit is {bytes_max}")]
     TooLarge {
@@ -155,7 +161,8 @@ impl StoreError {
             | Self::Hole { .. }
             | Self::Diverged { .. }
             | Self::Corrupt { .. }
-            | Self::Missing { .. } => ErrorKind::Corrupt,
+            | Self::Missing { .. }
+            | Self::DamagedFile { .. } => ErrorKind::Corrupt,
             Self::TooLarge { .. } => ErrorKind::Bug,
         }
     }

@@ -66,6 +66,7 @@ pub mod keys;
 mod lock;
 mod settings;
 mod store;
+mod table_list;
 
 pub use batch::Batch;
 pub use codec::{Link, PendingRow, Undelivered};

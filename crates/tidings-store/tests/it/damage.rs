@@ -1,15 +1,18 @@
-//! Flipped bits: opening or reading fails with an error, or the data is what it was. Never a panic, never
-//! other data.
+//! Flipped bits: opening or reading fails with an error, or the data is what it was. Never other data.
+//!
+//! Each damaged directory is opened by a process of its own, this test binary run again with [`child`]
+//! alone, so that one that would end its process is seen too.
 
 use crate::support::{commit, copy, open, verify};
 use std::{
     env, fs,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Bits to flip in each file; 12 unless set.
 const FLIPS: &str = "TIDINGS_STORE_TEST_FLIPS";
+const CHILD_DIR: &str = "TIDINGS_STORE_TEST_DAMAGED_DIR";
 
 /// All files below `dir`, relative to it, in a fixed order.
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -33,17 +36,43 @@ fn is_table(file: &Path) -> bool {
     file.starts_with("db/keyspaces/1/tables")
 }
 
-/// What came of a flip: the data is as it was, or there is an error.
+/// What came of a flip.
 #[derive(Debug, PartialEq)]
 enum Outcome {
+    /// The data is as it was.
     Intact,
-    Named(String),
+    /// There is an error.
+    Named,
 }
 
-fn open_and_verify(dir: &Path) -> Outcome {
-    match open(dir).and_then(|store| verify(&store)) {
-        Ok(()) => Outcome::Intact,
-        Err(error) => Outcome::Named(format!("{error:?}")),
+const INTACT: i32 = 40;
+const NAMED: i32 = 41;
+
+/// Not a test by itself: opens and verifies a damaged directory. Other data than there was fails it.
+#[test]
+fn child() {
+    let Some(dir) = env::var_os(CHILD_DIR) else {
+        return;
+    };
+    let result = open(Path::new(&dir)).and_then(|store| verify(&store));
+    std::process::exit(if result.is_ok() { INTACT } else { NAMED });
+}
+
+fn open_and_verify(dir: &Path) -> Result<Outcome, String> {
+    let child = Command::new(env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "damage::child",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(CHILD_DIR, dir)
+        .output()
+        .unwrap();
+    match child.status.code() {
+        Some(INTACT) => Ok(Outcome::Intact),
+        Some(NAMED) => Ok(Outcome::Named),
+        _ => Err(String::from_utf8_lossy(&child.stderr).into_owned()),
     }
 }
 
@@ -63,7 +92,7 @@ fn flipped_bits_are_named_or_do_no_harm() {
     drop(store);
     let files = files(original.path());
     assert!(files.iter().any(|file| is_table(file)), "{files:?}");
-    assert_eq!(open_and_verify(original.path()), Outcome::Intact);
+    assert_eq!(open_and_verify(original.path()), Ok(Outcome::Intact));
 
     let (mut intact, mut named) = (0, 0);
     for file in files {
@@ -80,10 +109,10 @@ fn flipped_bits_are_named_or_do_no_harm() {
             let mut bytes = bytes.clone();
             bytes[place] ^= 1 << bit;
             fs::write(dir.path().join(&file), bytes).unwrap();
-            match catch_unwind(AssertUnwindSafe(|| open_and_verify(dir.path()))) {
+            match open_and_verify(dir.path()) {
                 Ok(Outcome::Intact) => intact += 1,
-                Ok(Outcome::Named(_)) => named += 1,
-                Err(_) => panic!("bit {bit} of byte {place} of {}", file.display()),
+                Ok(Outcome::Named) => named += 1,
+                Err(other) => panic!("bit {bit} of byte {place} of {}: {other}", file.display()),
             }
         }
     }

@@ -104,7 +104,8 @@ fn a_database_ahead_of_its_head_is_taken() {
     verify(&store).unwrap();
 }
 
-/// The journal that is written to, and the bytes of it that are.
+/// The journal that is written to, and the bytes of it that are; it is cut to these, so that copies of it
+/// are small.
 fn journal(dir: &Path) -> (PathBuf, Vec<u8>) {
     let entries = fs::read_dir(dir.join("db")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -113,6 +114,7 @@ fn journal(dir: &Path) -> (PathBuf, Vec<u8>) {
     let mut bytes = fs::read(&path).unwrap();
     let written = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     bytes.truncate(written);
+    fs::write(&path, &bytes).unwrap();
     (path, bytes)
 }
 
