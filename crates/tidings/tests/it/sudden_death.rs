@@ -88,7 +88,7 @@ async fn partners(seed: u64) -> [Partner; 2] {
     ]
 }
 
-/// Checks everything once all is told, and that nothing is left for another start.
+/// Checks everything once all is told, and that another start tells nothing that is wrong.
 async fn check(ledger: &Ledger, home: &Home, server: Server, partners: [&Partner; 2]) {
     for (id, partner) in (1..).zip(partners) {
         ledger.wait_until_told(&server, id, partner).await;
@@ -107,17 +107,16 @@ async fn check(ledger: &Ledger, home: &Home, server: Server, partners: [&Partner
         .await;
     for (partner, before) in partners.into_iter().zip(before) {
         partner.set_faults(&[]);
-        let seen = partner
+        partner
             .wait_for("the bystander", |seen| {
-                let new = &seen[before..];
-                new.iter()
-                    .any(|seen| seen.told().iter().any(|told| told.starts_with("bystander")))
-                    .then(|| new.to_vec())
+                let mut new = seen[before..].iter();
+                new.any(|seen| seen.told().iter().any(|told| told.starts_with("bystander")))
+                    .then_some(())
             })
             .await;
-        for seen in seen {
-            assert_eq!(seen.told(), ["bystander 101=1"]);
-        }
+        // A message that was answered while its server died is sent again: the same once more is
+        // right, anything else is not.
+        assert_eq!(ledger.wrong_states(partner), [""; 0]);
     }
     server.stop().await;
 }
