@@ -2,9 +2,15 @@
 
 use crate::{config, failure::Failure};
 use clap::Args as ClapArgs;
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 use tidings_runtime::Server;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// A signal this long after the first one means impatience.
+const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
@@ -41,11 +47,22 @@ async fn serve(config: config::Config) -> Result<(), Failure> {
         }
         break;
     }
+    let asked = Instant::now();
     let stopped = server.stop();
-    tokio::select! {
-        result = stopped => result?,
-        _ = terminate.recv() => return Err(aborted()),
-        _ = interrupt.recv() => return Err(aborted()),
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            result = &mut stopped => {
+                result?;
+                break;
+            }
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // Some tools signal a process and its group, which is one request that arrives twice.
+        if asked.elapsed() >= SECOND_SIGNAL_AFTER {
+            return Err(aborted());
+        }
     }
     tracing::info!("stopped");
     Ok(())
