@@ -40,6 +40,8 @@ pub struct CompiledCatalog {
     reader_ends: Vec<u32>,
     /// Ascending by id.
     destinations: Vec<CompiledDestination>,
+    /// Indices of the destinations that get batches.
+    batch_destinations: Vec<u32>,
     /// For the segment at index `n`, likewise the destinations it is mapped to.
     mapped: Vec<u32>,
     mapped_ends: Vec<u32>,
@@ -221,6 +223,10 @@ impl CompiledCatalog {
             .map(|d| compile_destination(d, &segments))
             .collect();
         destinations.sort_by_key(|destination| destination.id);
+        let batch_destinations = (0u32..)
+            .zip(&destinations)
+            .filter_map(|(index, destination)| destination.batches.then_some(index))
+            .collect();
         let (mapped, mapped_ends) = index_mapped(&segments, &destinations);
         let mut data_sources: Vec<_> = catalog
             .data_sources
@@ -238,6 +244,7 @@ impl CompiledCatalog {
             readers,
             reader_ends,
             destinations,
+            batch_destinations,
             mapped,
             mapped_ends,
             data_sources,
@@ -368,6 +375,11 @@ impl CompiledCatalog {
         })
     }
 
+    /// Indices of the destinations that get batches.
+    pub(crate) fn batch_destinations(&self) -> &[u32] {
+        &self.batch_destinations
+    }
+
     pub(crate) fn destination_at(&self, index: u32) -> Option<&CompiledDestination> {
         self.destinations.get(index as usize)
     }
@@ -396,6 +408,18 @@ impl CompiledDestination {
             .iter()
             .any(|mapping| mapping.deliverable(now))
     }
+
+    /// Whether anything about the segment may be sent now or on a later day.
+    pub(crate) fn will_deliver(&self, segment: SegmentId, now: Timestamp) -> bool {
+        let mut mappings = self.mappings_of(segment).iter();
+        mappings.any(|mapping| mapping.segment_status == Status::Active && !mapping.ended(now))
+    }
+
+    /// Whether nothing about the segment will ever be sent again by what is mapped now.
+    pub(crate) fn ended(&self, segment: SegmentId, now: Timestamp) -> bool {
+        let mut mappings = self.mappings_of(segment).iter();
+        mappings.all(|mapping| mapping.ended(now))
+    }
 }
 
 impl CompiledMapping {
@@ -403,7 +427,11 @@ impl CompiledMapping {
     pub(crate) fn deliverable(&self, now: Timestamp) -> bool {
         self.segment_status == Status::Active
             && self.start.is_none_or(|start| start <= now)
-            && self.end.is_none_or(|end| now < end)
+            && !self.ended(now)
+    }
+
+    fn ended(&self, now: Timestamp) -> bool {
+        self.end.is_some_and(|end| end <= now)
     }
 }
 

@@ -108,6 +108,7 @@ impl Evaluation {
         profile: &mut Profile,
         now: Timestamp,
     ) {
+        forget_deleted_segments(catalog, profile);
         self.left
             .extend(profile.segments.drain(..).map(|state| state.id));
         profile.evaluated = now;
@@ -125,8 +126,12 @@ fn forget_deleted_segments(catalog: &CompiledCatalog, profile: &mut Profile) {
     for destination in &mut profile.destinations {
         destination.told.retain(|&id| exists(id));
         destination.owed.retain(|zero| exists(zero.segment));
+        for baseline in &mut destination.batch.baselines {
+            baseline.segments.retain(|&id| exists(id));
+        }
     }
+    // One that is in the set of changes of its batch is taken out of that first.
     profile
         .destinations
-        .retain(|state| catalog.destination(state.id).is_some());
+        .retain(|state| state.batch.marked.is_some() || catalog.destination(state.id).is_some());
 }

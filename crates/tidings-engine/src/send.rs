@@ -13,7 +13,8 @@
 use crate::{
     CompiledCatalog, CompiledDestination, Engine, Moment, Part, Profile, Touched,
     apply::{insert_sorted, remove_sorted},
-    profile::{DestinationState, IdKey, OwedZero, Pending, ProfileId},
+    batch,
+    profile::{BatchState, DestinationState, IdKey, OwedZero, Pending, ProfileId},
 };
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced, limits,
@@ -179,9 +180,16 @@ pub(crate) fn assume_told_by_earlier_run(
             .pending
             .as_ref()
             .is_some_and(|pending| pending.epoch != moment.epoch);
-        let Some(destination) = catalog.destination(state.id).filter(|_| earlier) else {
+        let marked = state.batch.marked.is_some_and(|run| run != moment.epoch);
+        let Some(destination) = catalog.destination(state.id) else {
             continue;
         };
+        if marked {
+            batch::assume_told(moment, destination, profile);
+        }
+        if !earlier {
+            continue;
+        }
         let told: Vec<_> = ones(destination, profile, moment.now).collect();
         let ids: Vec<_> = destination
             .namespaces
@@ -296,11 +304,11 @@ pub(crate) fn gets_ones(
 }
 
 /// The entry that stands for "no id of the partner's".
-fn is_blank(id: &ProfileId) -> bool {
+pub(crate) fn is_blank(id: &ProfileId) -> bool {
     id.id.is_empty()
 }
 
-fn is_synced(destination: &CompiledDestination, profile: &Profile) -> bool {
+pub(crate) fn is_synced(destination: &CompiledDestination, profile: &Profile) -> bool {
     profile
         .ids
         .iter()
@@ -308,7 +316,11 @@ fn is_synced(destination: &CompiledDestination, profile: &Profile) -> bool {
 }
 
 /// A destination that is told about devices it has no id for gets an entry with an empty id.
-fn ensure_blank_id(destination: &CompiledDestination, profile: &mut Profile, now: Timestamp) {
+pub(crate) fn ensure_blank_id(
+    destination: &CompiledDestination,
+    profile: &mut Profile,
+    now: Timestamp,
+) {
     if destination.unsynced != Unsynced::Blank || is_synced(destination, profile) {
         return;
     }
@@ -376,6 +388,7 @@ impl Profile {
                     undelivered: false,
                     when_seen: false,
                     pending: None,
+                    batch: BatchState::default(),
                 };
                 self.destinations.insert(at, empty);
                 at
@@ -410,7 +423,7 @@ impl Profile {
         };
         for state in &mut self.destinations {
             // Under an id that is gone the partner knows of nothing that is still true.
-            if state.told.is_empty() && state.pending.is_none() {
+            if state.told.is_empty() && state.pending.is_none() && state.batch.is_empty() {
                 state.told_ids.retain(is_linked);
             }
         }
@@ -421,6 +434,7 @@ impl Profile {
                 || !state.told.is_empty()
                 || !state.told_ids.is_empty()
                 || !state.owed.is_empty()
+                || !state.batch.is_empty()
         });
         if self.ids.iter().all(|id| id.linked) || self.ids.len() > limits::PROFILE_IDS_MAX {
             return;
@@ -430,6 +444,7 @@ impl Profile {
             id.linked
                 || destinations.iter().any(|state| {
                     state.pending.is_some()
+                        || is_blank(id) && state.batch.marked.is_some()
                         || state.told_ids.contains(&id.key)
                         || state.owed.iter().any(|zero| zero.id == id.key)
                 })

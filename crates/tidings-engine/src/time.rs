@@ -48,6 +48,7 @@ impl Engine {
             self.effects.timer = Some((old, None));
         }
         self.plan(catalog, profile);
+        self.mark_batches(moment, catalog, profile);
         &self.effects
     }
 
@@ -66,6 +67,7 @@ impl Engine {
         self.evaluation.leave_all(catalog, profile, moment.now);
         self.send(Cause::Asked, moment, catalog, profile, in_flight);
         self.plan(catalog, profile);
+        self.mark_batches(moment, catalog, profile);
         &self.effects
     }
 
@@ -81,6 +83,7 @@ impl Engine {
         self.opt_out(moment, catalog, profile, in_flight);
         profile.erase();
         self.plan(catalog, profile);
+        self.mark_batches(moment, catalog, profile);
         &self.effects
     }
 
