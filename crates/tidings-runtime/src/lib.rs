@@ -11,6 +11,7 @@ pub mod core;
 mod destination;
 mod inbox;
 pub mod message;
+mod schedule;
 pub mod secret;
 mod server;
 pub mod settings;

@@ -8,10 +8,14 @@
 //!
 //! A failed commit ends both threads: nobody can say what is on disk until it is opened again.
 
+mod batch;
+
+pub(crate) use batch::{BatchHistory, BatchOrder};
+
 use crate::{
     clock::Clock,
     core::{ActiveCatalog, Changes, Core, Rows},
-    inbox::{Inbox, Scanned},
+    inbox::{BatchNews, Inbox, Scanned},
     stats::ServiceStats,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
@@ -24,10 +28,10 @@ use std::{
     thread,
 };
 use tidings_collect::Submitted;
-use tidings_dispatch::{Hint, SettledUser, Taken};
+use tidings_dispatch::{Hint, Kind, SettledUser, Taken};
 use tidings_engine::{Moment, Profile};
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, Timestamp};
-use tidings_store::{Batch, Link, PendingRow, Store, StoreError, Undelivered};
+use tidings_store::{Batch, BatchRecord, Link, PendingRow, Store, StoreError, Undelivered};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Events applied in one step, so that dispatchers' requests never wait long behind a flood.
@@ -51,11 +55,13 @@ pub(crate) struct Submission {
 #[derive(Debug)]
 pub(crate) enum Control {
     Take {
+        kind: Kind,
         destination: DestinationId,
         namespace: DataSourceId,
         users: Vec<DeviceUuid>,
     },
     Settle {
+        kind: Kind,
         destination: DestinationId,
         namespace: DataSourceId,
         users: Vec<SettledUser>,
@@ -65,6 +71,10 @@ pub(crate) enum Control {
     Scan {
         destination: DestinationId,
         after: Option<DeviceUuid>,
+    },
+    Batch {
+        destination: DestinationId,
+        order: BatchOrder,
     },
     /// Answers once everything asked for before is durable and its hints are out.
     Flush {
@@ -82,6 +92,7 @@ enum After {
         permit: OwnedSemaphorePermit,
     },
     Taken {
+        kind: Kind,
         destination: DestinationId,
         namespace: DataSourceId,
         users: Vec<Taken<Vec<u8>>>,
@@ -89,6 +100,10 @@ enum After {
     Scanned {
         destination: DestinationId,
         scanned: Scanned,
+    },
+    Batch {
+        destination: DestinationId,
+        news: BatchNews,
     },
     Flushed {
         reply: oneshot::Sender<()>,
@@ -346,18 +361,28 @@ impl EngineThread {
         let (core, store, batch) = (&mut self.core, &*self.store, &mut step.batch);
         match control {
             Control::Take {
+                kind,
                 destination,
                 namespace,
                 users,
             } => {
-                let users = core.take(moment, destination, namespace, users, store, batch)?;
+                let users = core.take(moment, kind, destination, namespace, users, store, batch)?;
                 step.after.push(After::Taken {
+                    kind,
                     destination,
                     namespace,
                     users,
                 });
             }
             Control::Settle {
+                kind: Kind::Batch,
+                destination,
+                namespace,
+                users,
+                ..
+            } => core.settle_batch(moment, destination, namespace, &users, store, batch)?,
+            Control::Settle {
+                kind: Kind::Realtime,
                 destination,
                 namespace,
                 users,
@@ -391,6 +416,11 @@ impl EngineThread {
                     destination,
                     scanned,
                 });
+            }
+            Control::Batch { destination, order } => {
+                let news = batch::obey(core, moment, destination, order, store, batch)?;
+                step.after
+                    .extend(news.map(|news| After::Batch { destination, news }));
             }
             Control::Flush { reply } => step.after.push(After::Flushed { reply }),
             Control::Stop => {}
@@ -451,12 +481,18 @@ fn let_out(after: After, inboxes: &Inboxes) {
             drop(reply.send(answer));
         }
         After::Taken {
+            kind,
             destination,
             namespace,
             users,
         } => {
             if let Some(inbox) = inboxes.get(&destination) {
-                inbox.taken(namespace, users);
+                inbox.taken(kind, namespace, users);
+            }
+        }
+        After::Batch { destination, news } => {
+            if let Some(inbox) = inboxes.get(&destination) {
+                inbox.batch(news);
             }
         }
         After::Scanned {
@@ -480,6 +516,19 @@ impl Rows for Store {
 
     fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, StoreError> {
         Self::link(self, data_source, id)
+    }
+
+    fn batch_changes(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, StoreError> {
+        Self::batch_changes(self, destination, after, limit)
+    }
+
+    fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, StoreError> {
+        Ok(self.batch_records(destination)?.last().copied())
     }
 }
 
@@ -519,5 +568,21 @@ impl Changes for Batch {
 
     fn delete_undelivered(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
         Self::delete_undelivered(self, destination, uuid);
+    }
+
+    fn put_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        Self::put_batch_change(self, destination, uuid);
+    }
+
+    fn delete_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        Self::delete_batch_change(self, destination, uuid);
+    }
+
+    fn put_batch_record(&mut self, destination: DestinationId, record: &BatchRecord) {
+        Self::put_batch_record(self, destination, record);
+    }
+
+    fn delete_batch_record(&mut self, destination: DestinationId, number: u32) {
+        Self::delete_batch_record(self, destination, number);
     }
 }
