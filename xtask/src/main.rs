@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod bench;
 mod cargo;
 mod ci;
 mod tidy;
@@ -33,6 +34,9 @@ enum Command {
     Tidy,
     /// Check licences, bans, advisories (cargo-deny) and spelling (typos).
     Audit,
+    /// Measure speed on this machine.
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Audit => audit::run(),
+        Command::Bench(bench) => bench::run(&bench),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

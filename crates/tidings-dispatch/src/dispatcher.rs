@@ -117,7 +117,8 @@ pub enum Action<P> {
         /// Devices whose outcome is now known.
         users: Vec<SettledUser>,
     },
-    /// Read the pending set again and answer with [`Dispatcher::hint`] for each row, then
+    /// Read a part of the pending set, from where the last part ended or, after its end, from its
+    /// beginning, and answer with [`Dispatcher::hint`] for each row, then
     /// [`Dispatcher::rescanned`].
     Rescan,
     /// Read the next page of the set of changes since the last batch and answer with
@@ -149,6 +150,17 @@ impl SettledUser {
     }
 }
 
+/// How far the pending set was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// To its end, or not at all yet.
+    Idle,
+    /// A part was asked for.
+    Asked,
+    /// A part was read, and there is more.
+    Between,
+}
+
 #[derive(Debug)]
 struct Message {
     kind: Kind,
@@ -175,9 +187,10 @@ pub struct Dispatcher<P> {
     reserved: usize,
     /// Messages that may be sent although the breaker is open.
     probes: usize,
-    /// The pending set holds pairs that are not in memory.
+    /// The pending set may hold pairs that are not in memory and that the reading under way, if
+    /// there is one, may have passed already: it must be read from its beginning.
     overflowed: bool,
-    rescanning: bool,
+    reading: Reading,
     next_message: u64,
 }
 
@@ -203,7 +216,7 @@ impl<P> Dispatcher<P> {
             reserved: 0,
             probes: 0,
             overflowed: true,
-            rescanning: false,
+            reading: Reading::Idle,
             next_message: 0,
         }
     }
@@ -239,7 +252,7 @@ impl<P> Dispatcher<P> {
             && self.reserved == 0
             && self.ready.is_empty()
             && !self.overflowed
-            && !self.rescanning
+            && self.reading == Reading::Idle
             && self.waiting() == 0
             && self.actions.is_empty()
             && !self.batch.is_running()
@@ -301,12 +314,14 @@ impl<P> Dispatcher<P> {
         self.overflowed = true;
     }
 
-    /// The pending set was read, and every row of it hinted, up to its end or to the limit.
+    /// A part of the pending set was read, and every row of it hinted; `complete` when it was the
+    /// last part.
     pub fn rescanned(&mut self, complete: bool) {
-        self.rescanning = false;
-        if !complete {
-            self.overflowed = true;
-        }
+        self.reading = if complete {
+            Reading::Idle
+        } else {
+            Reading::Between
+        };
     }
 
     /// The answer to [`Action::Take`]: the devices in the order of the action.
@@ -594,14 +609,18 @@ impl<P> Dispatcher<P> {
 
     fn poll_rescan(&mut self) -> Option<Action<P>> {
         let room = self.lanes.iter().map(Lane::len).sum::<usize>() * 2 <= self.settings.waiting_max;
-        if !self.overflowed || self.rescanning || !room {
+        let wanted = match self.reading {
+            Reading::Idle => self.overflowed,
+            Reading::Asked => false,
+            Reading::Between => true,
+        };
+        if !wanted || !room || self.breaker.is_open() && self.probes == 0 {
             return None;
         }
-        if self.breaker.is_open() && self.probes == 0 {
-            return None;
+        if self.reading == Reading::Idle {
+            self.overflowed = false;
         }
-        self.overflowed = false;
-        self.rescanning = true;
+        self.reading = Reading::Asked;
         Some(Action::Rescan)
     }
 
@@ -682,3 +701,6 @@ impl<P> Dispatcher<P> {
         .min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,15 @@
 
 use crate::{
     BatchMark, CompiledCatalog, Profile,
-    evaluate::Evaluation,
+    evaluate::{self, Evaluation},
     profile::IdKey,
     realise,
     send::{self, Cause},
     time,
 };
 use tidings_model::{
-    DataSourceId, DeclaredId, DestinationId, Event, RegionId, SegmentId, Timestamp, limits,
+    DataSourceId, DeclaredId, DestinationId, Event, RegionId, SegmentId, Timestamp, TraitKind,
+    limits,
 };
 use tidings_rules::Scratch;
 
@@ -85,7 +86,8 @@ pub struct Engine {
     pub(crate) effects: Effects,
 }
 
-/// Checks that the traits and data sources an event names exist.
+/// Checks that the traits and data sources an event names exist, and that the traits can be realised
+/// by id.
 ///
 /// # Errors
 /// A stable code and a message that names the field.
@@ -98,12 +100,16 @@ pub fn check_references(
         ("remove_traits", &event.remove_traits),
     ] {
         for (index, &id) in traits.iter().enumerate() {
-            if !catalog.has_trait(id) {
-                return Err((
-                    "unknown_trait",
-                    format!("{field}[{index}]: there is no trait {id}"),
-                ));
-            }
+            let fault = match catalog.trait_kind(id) {
+                None => format!("there is no trait {id}"),
+                Some(TraitKind::Folder) => {
+                    format!("trait {id} is a folder, realised by the traits in it")
+                }
+                Some(TraitKind::RuleBased | TraitKind::Onboarded | TraitKind::ThirdParty) => {
+                    continue;
+                }
+            };
+            return Err(("unknown_trait", format!("{field}[{index}]: {fault}")));
         }
     }
     for (index, declared) in event.ids.iter().enumerate() {
@@ -161,7 +167,7 @@ impl Engine {
         profile.last_seen = profile.last_seen.max(time);
         self.link_ids(profile, &event.ids, time);
         self.note_remapping(catalog, profile, now);
-        self.expire_on_a_new_day(catalog, profile, now);
+        self.expire_first(catalog, profile, now);
         self.change_traits(catalog, profile, event, time, now);
         self.evaluation.evaluate(catalog, profile, now);
         self.send(Cause::Seen, moment, catalog, profile, in_flight);
@@ -199,13 +205,8 @@ impl Engine {
     }
 
     /// A trait whose time ran out before this event starts again at count 1, so it goes first.
-    fn expire_on_a_new_day(
-        &mut self,
-        catalog: &CompiledCatalog,
-        profile: &mut Profile,
-        now: Timestamp,
-    ) {
-        if profile.evaluated.day() != now.day() {
+    fn expire_first(&mut self, catalog: &CompiledCatalog, profile: &mut Profile, now: Timestamp) {
+        if evaluate::is_out_of_date(catalog, profile, now) {
             let changed = &mut self.evaluation.changed;
             realise::expire(&mut profile.traits, catalog, now, |id| changed.push(id));
         }
@@ -315,7 +316,8 @@ impl Profile {
             .map(|id| id.key)
     }
 
-    /// The smallest key not in use; ids stay ascending by key.
+    /// Adds an id under the smallest key not in use; ids stay ascending by key. In a full profile the
+    /// id linked longest ago gives way, one that is not linked any more first.
     pub(crate) fn add_id(
         &mut self,
         data_source: DataSourceId,
@@ -324,6 +326,9 @@ impl Profile {
         time: Timestamp,
         linked: bool,
     ) -> IdKey {
+        while self.ids.len() >= limits::PROFILE_IDS_MAX {
+            self.forget_oldest_id();
+        }
         let place = self
             .ids
             .iter()
@@ -341,6 +346,25 @@ impl Profile {
         };
         self.ids.insert(place, entry);
         key
+    }
+
+    /// Forgets an id, and with it what partners are still to be told under it.
+    fn forget_oldest_id(&mut self) {
+        let oldest = (0..self.ids.len()).min_by_key(|&at| {
+            let id = self.ids.get(at);
+            id.map(|id| (id.linked, id.linked_at))
+        });
+        let Some(at) = oldest else { return };
+        let key = self.ids.remove(at).key;
+        for state in &mut self.destinations {
+            remove_sorted(&mut state.told_ids, &key);
+            state.owed.retain(|zero| zero.id != key);
+            let (segments, owed) = (&self.segments, &state.owed);
+            state.told.retain(|told| {
+                segments.binary_search_by_key(told, |s| s.id).is_ok()
+                    || owed.iter().any(|zero| zero.segment == *told)
+            });
+        }
     }
 
     /// Unlinks the oldest link of a namespace beyond the limit. An entry stays while a destination
@@ -362,19 +386,16 @@ impl Profile {
 
     /// Ends a link; the entry stays while a destination refers to it.
     pub(crate) fn unlink(&mut self, key: IdKey) {
-        let referred = self.destinations.iter().any(|state| {
-            state.pending.is_some()
-                || state.told_ids.contains(&key)
-                || state.owed.iter().any(|zero| zero.id == key)
-        });
-        if let Ok(at) = self.ids.binary_search_by_key(&key, |id| id.key) {
-            if referred {
-                if let Some(id) = self.ids.get_mut(at) {
-                    id.linked = false;
-                }
-            } else {
-                self.ids.remove(at);
-            }
+        let Ok(at) = self.ids.binary_search_by_key(&key, |id| id.key) else {
+            return;
+        };
+        let Some(id) = self.ids.get_mut(at) else {
+            return;
+        };
+        if self.destinations.iter().any(|state| state.refers_to(id)) {
+            id.linked = false;
+        } else {
+            self.ids.remove(at);
         }
     }
 }
@@ -382,11 +403,7 @@ impl Profile {
 /// Remembers an event id; false when it was already seen within the window.
 fn remember_event_id(profile: &mut Profile, id: &str, now: Timestamp) -> bool {
     let ids = &mut profile.event_ids;
-    let expired = ids
-        .iter()
-        .take_while(|(_, at)| now.seconds_since(*at) >= limits::EVENT_ID_WINDOW_SECONDS)
-        .count();
-    ids.drain(..expired);
+    forget_event_ids(ids, now);
     let hash = xxhash_rust::xxh3::xxh3_64(id.as_bytes());
     if ids.iter().any(|(other, _)| *other == hash) {
         return false;
@@ -396,6 +413,13 @@ fn remember_event_id(profile: &mut Profile, id: &str, now: Timestamp) -> bool {
     }
     ids.push((hash, now));
     true
+}
+
+/// Drops the event ids whose window is over; they are ordered by age.
+pub(crate) fn forget_event_ids(ids: &mut Vec<(u64, Timestamp)>, now: Timestamp) {
+    let is_over = |at: Timestamp| now.seconds_since(at) >= limits::EVENT_ID_WINDOW_SECONDS;
+    let expired = ids.iter().take_while(|(_, at)| is_over(*at)).count();
+    ids.drain(..expired);
 }
 
 /// Puts the region in front.
@@ -425,3 +449,6 @@ pub(crate) fn insert_sorted<T: Ord>(list: &mut Vec<T>, id: T) {
         list.insert(at, id);
     }
 }
+
+#[cfg(test)]
+mod tests;

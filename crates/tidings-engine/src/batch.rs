@@ -117,6 +117,7 @@ impl Engine {
             for segment in changes.owed(id) {
                 insert_sorted(&mut zeros, segment);
             }
+            zeros.retain(|&zero| newest || changes.zero_tells(zero));
             if !gets_ones && zeros.is_empty() {
                 continue;
             }
@@ -323,21 +324,44 @@ impl<'a> Changes<'a> {
     fn hears_zeros(&self, id: &ProfileId) -> bool {
         id.linked
             || self.told_ids.binary_search(&id.key).is_ok()
-            || send::is_blank(id)
+            || send::is_blank_of(self.destination, id)
                 && self.destination.unsynced == Unsynced::Blank
-                && !send::is_synced(self.destination, self.profile)
+                && !send::is_synced(self.destination, &self.profile.ids)
+    }
+
+    /// Whether a zero says anything to an id that is told no ones: a text that stands for several
+    /// segments stays 1 while the device is in any of them.
+    fn zero_tells(&self, segment: SegmentId) -> bool {
+        match self.horizon {
+            Horizon::Now(now) => send::zero_tells(self.destination, self.profile, segment, now),
+            Horizon::From(now) => {
+                !self.destination.shared_values || self.zero_will_tell(segment, now)
+            }
+        }
+    }
+
+    fn zero_will_tell(&self, segment: SegmentId, now: Timestamp) -> bool {
+        self.destination.upcoming(segment, now).any(|mapping| {
+            let segments = self.profile.segments.iter();
+            let mut ones = segments.flat_map(|state| self.destination.upcoming(state.id, now));
+            !ones.any(|one| one.has_text_of(mapping) && one.covers(mapping, now))
+        })
+    }
+
+    /// Whether a zero is to be told under this id.
+    fn has_zeros(self, id: &ProfileId, newest: bool) -> bool {
+        let tells = |segment| newest || self.zero_tells(segment);
+        self.hears_zeros(id) && self.left().any(tells) || self.owed(id).any(tells)
     }
 
     /// The ids under which there is something to tell.
     fn objects(self) -> impl Iterator<Item = &'a ProfileId> {
         let entered = self.entered().next().is_some();
-        let left = self.left().next().is_some();
         let ids = self.profile.ids.iter();
         ids.filter(move |id| {
+            let newest = || send::gets_ones(self.destination, self.profile, id);
             id.data_source == self.namespace
-                && (entered && send::gets_ones(self.destination, self.profile, id)
-                    || left && self.hears_zeros(id)
-                    || self.owed(id).next().is_some())
+                && (entered && newest() || self.has_zeros(id, newest()))
         })
     }
 }
@@ -426,10 +450,12 @@ pub(crate) fn assume_told(
         let before = told.len();
         told.extend(changes.entered());
         if told.len() > before {
-            let newest = profile.ids.iter().filter(|id| {
-                id.data_source == namespace && send::gets_ones(destination, profile, id)
+            // Ids that are not the newest any more may have been when the message was built.
+            let heard = profile.ids.iter().filter(|id| {
+                id.data_source == namespace
+                    && (id.linked || send::gets_ones(destination, profile, id))
             });
-            ids.extend(newest.map(|id| id.key));
+            ids.extend(heard.map(|id| id.key));
         }
     }
     let state = profile.destination_mut(destination.id);

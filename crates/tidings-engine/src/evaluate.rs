@@ -40,9 +40,7 @@ impl Evaluation {
         profile: &mut Profile,
         now: Timestamp,
     ) {
-        let everything =
-            profile.evaluated.day() != now.day() || profile.generation != catalog.generation();
-        if everything {
+        if is_out_of_date(catalog, profile, now) {
             // Readers are looked up before expiry takes the traits away.
             for state in &profile.traits {
                 self.candidates.extend(catalog.readers(state.id));
@@ -109,11 +107,17 @@ impl Evaluation {
         now: Timestamp,
     ) {
         forget_deleted_segments(catalog, profile);
+        realise::expire(&mut profile.traits, catalog, now, |_| {});
         self.left
             .extend(profile.segments.drain(..).map(|state| state.id));
         profile.evaluated = now;
         profile.generation = catalog.generation();
     }
+}
+
+/// Whether time or another catalog may have changed any answer since the last evaluation.
+pub(crate) fn is_out_of_date(catalog: &CompiledCatalog, profile: &Profile, now: Timestamp) -> bool {
+    profile.evaluated.day() != now.day() || profile.generation != catalog.generation()
 }
 
 /// Members of a deleted segment leave it without a word to partners.

@@ -23,6 +23,9 @@ mod send;
 mod tell;
 mod time;
 
+#[cfg(test)]
+mod testing;
+
 pub use apply::{Applied, Effects, Engine, Moment, Part, Touched, check_references};
 pub use batch::BatchMark;
 pub use compiled::{

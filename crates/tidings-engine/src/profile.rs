@@ -162,6 +162,6 @@ pub struct Pending {
     /// Which run of the process marked it. A mark of an earlier run may have been sent without
     /// its outcome being known.
     pub epoch: u32,
-    /// Namespaces still to be told, ascending.
+    /// Namespaces still to be told, or in which a message may be on its way, ascending.
     pub parts: Vec<DataSourceId>,
 }

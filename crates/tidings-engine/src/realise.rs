@@ -21,8 +21,8 @@ pub(crate) fn expiry(last: Timestamp, ttl_days: u32) -> Option<Timestamp> {
     Some(last.day().plus_days(days).start())
 }
 
-/// Adds one realisation at `time`. Returns false when it has no effect because a realisation that
-/// old is not live any more at `now`.
+/// Adds one realisation at `time`. Returns false when it has no effect: a realisation that old is not
+/// live any more at `now`, or there is no such trait, or it is a folder.
 pub(crate) fn realise(
     traits: &mut Vec<TraitState>,
     catalog: &CompiledCatalog,
@@ -30,7 +30,7 @@ pub(crate) fn realise(
     time: Timestamp,
     now: Timestamp,
 ) -> bool {
-    let Some(compiled) = catalog.trait_(id) else {
+    let Some(compiled) = catalog.trait_(id).filter(|t| t.kind != TraitKind::Folder) else {
         return false;
     };
     let place = traits.binary_search_by_key(&id, |state| state.id);
@@ -55,8 +55,14 @@ pub(crate) fn realise(
     };
     state.last = state.last.max(time);
     if compiled.kind == TraitKind::Onboarded {
-        state.older = 1;
+        // It counts once, on the day of its last realisation where a folder's window looks at it.
         state.days.clear();
+        state.older = 1;
+        if compiled.window_days.is_some() {
+            let day = state.last.day();
+            state.days.push(DayCount { day, count: 1 });
+            state.older = 0;
+        }
         return true;
     }
     let Some(window_days) = compiled.window_days else {
@@ -161,3 +167,6 @@ impl Realizations for LiveTraits<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

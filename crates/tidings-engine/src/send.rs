@@ -17,7 +17,7 @@ use crate::{
     profile::{BatchState, DestinationState, IdKey, OwedZero, Pending, ProfileId},
 };
 use tidings_model::{
-    AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced, limits,
+    AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced,
 };
 
 /// Seconds without any send after which a sighting sends everything again.
@@ -82,6 +82,7 @@ impl Engine {
         catalog: &CompiledCatalog,
         profile: &mut Profile,
     ) {
+        self.destinations.clear();
         let changed = !self.entered().is_empty() || !self.left().is_empty();
         let seen = cause == Cause::Seen;
         let resend = seen && std::mem::take(&mut profile.resend);
@@ -90,7 +91,13 @@ impl Engine {
                 .last_sent
                 .is_some_and(|sent| moment.now.seconds_since(sent) >= REFRESH_SECONDS);
         let all = changed || resend || refresh;
-        let waiting = seen && profile.destinations.iter().any(|state| state.when_seen);
+        // Someone who asks to be forgotten is not seen again: what waits for that goes out now.
+        let waits = |state: &DestinationState| match cause {
+            Cause::Seen => state.when_seen,
+            Cause::Asked => state.when_seen || !state.owed.is_empty(),
+            Cause::Time => false,
+        };
+        let waiting = profile.destinations.iter().any(waits);
         if !all && !waiting && self.new_namespaces().is_empty() {
             return;
         }
@@ -113,7 +120,8 @@ impl Engine {
         }
         if waiting {
             for state in &mut profile.destinations {
-                if std::mem::take(&mut state.when_seen) {
+                if waits(state) {
+                    state.when_seen = false;
                     indices.extend(catalog.destination_index(state.id));
                 }
             }
@@ -126,42 +134,60 @@ impl Engine {
     /// Puts the pair into the pending set if there is anything to tell.
     fn touch(&mut self, moment: Moment, destination: &CompiledDestination, profile: &mut Profile) {
         ensure_blank_id(destination, profile, moment.now);
+        let mut parts_pending: Vec<_> = profile
+            .destination(destination.id)
+            .and_then(|state| state.pending.as_ref())
+            .map_or_else(Vec::new, |pending| pending.parts.clone());
         let first = self.effects.parts.len();
+        let mut anything = false;
         for &namespace in &destination.namespaces {
             let objects = count_objects(destination, profile, namespace, moment.now);
-            if objects > 0 {
+            anything |= objects > 0;
+            // A part that was pending before may be on its way, so it ends only by being taken.
+            if objects > 0 || parts_pending.binary_search(&namespace).is_ok() {
+                let objects = objects.max(1);
                 self.effects.parts.push(Part { namespace, objects });
             }
         }
-        let parts = first..self.effects.parts.len();
-        let Some(waiting) = self.effects.parts.get(parts.clone()) else {
-            return;
-        };
-        if waiting.is_empty() {
+        if !anything {
+            self.effects.parts.truncate(first);
             return;
         }
-        let mut namespaces: Vec<_> = waiting.iter().map(|part| part.namespace).collect();
-        namespaces.sort_unstable();
+        let parts = first..self.effects.parts.len();
+        for part in self.effects.parts.get(parts.clone()).unwrap_or_default() {
+            insert_sorted(&mut parts_pending, part.namespace);
+        }
         let state = profile.destination_mut(destination.id);
         let since = state
             .pending
             .as_ref()
             .map_or(moment.now, |pending| pending.since);
         let newly = state.pending.is_none();
-        let epoch = moment.epoch;
         state.pending = Some(Pending {
             seq: moment.seq,
             since,
-            epoch,
-            parts: namespaces,
+            epoch: moment.epoch,
+            parts: parts_pending,
         });
         profile.last_sent = Some(moment.now);
-        self.effects.touched.push(Touched {
-            destination: destination.id,
-            parts,
-            since,
-            newly,
-        });
+        let touched = &mut self.effects.touched;
+        match touched.binary_search_by_key(&destination.id, |touched| touched.destination) {
+            // A device that comes back after too long leaves by time first; this is the newer state.
+            Ok(at) => {
+                if let Some(earlier) = touched.get_mut(at) {
+                    earlier.parts = parts;
+                }
+            }
+            Err(at) => {
+                let new = Touched {
+                    destination: destination.id,
+                    parts,
+                    since,
+                    newly,
+                };
+                touched.insert(at, new);
+            }
+        }
     }
 }
 
@@ -191,17 +217,13 @@ pub(crate) fn assume_told_by_earlier_run(
             continue;
         }
         let told: Vec<_> = ones(destination, profile, moment.now).collect();
-        let ids: Vec<_> = destination
-            .namespaces
+        // Ids that are not the newest any more may have been when the message was built.
+        let ids: Vec<_> = profile
+            .ids
             .iter()
-            .flat_map(|&namespace| {
-                profile
-                    .ids
-                    .iter()
-                    .filter(move |id| id.data_source == namespace)
-                    .filter(|id| gets_ones(destination, profile, id))
-                    .map(|id| id.key)
-            })
+            .filter(|id| destination.tells_in(id.data_source))
+            .filter(|id| id.linked || gets_ones(destination, profile, id))
+            .map(|id| id.key)
             .collect();
         let Some(state) = profile.destinations.get_mut(index) else {
             return;
@@ -227,45 +249,30 @@ fn owe_zeros(
     now: Timestamp,
     in_flight: impl Fn(DestinationId, SegmentId) -> bool,
 ) {
-    for &index in catalog.mapped(segment) {
-        let Some(destination) = catalog.destination_at(index) else {
-            continue;
-        };
-        let Ok(at) = profile
-            .destinations
-            .binary_search_by_key(&destination.id, |state| state.id)
-        else {
-            continue;
-        };
-        let blank_counts =
-            destination.unsynced == Unsynced::Blank && !is_synced(destination, profile);
-        let ids = &profile.ids;
-        let Some(state) = profile.destinations.get_mut(at) else {
-            continue;
-        };
+    let ids = &profile.ids;
+    for state in &mut profile.destinations {
         let told = state.told.binary_search(&segment).is_ok();
-        if !told && !in_flight(destination.id, segment) {
+        if !told && !in_flight(state.id, segment) {
             continue;
         }
-        if !destination.delivers(segment, now) {
-            // Neither a paused segment nor a mapping outside its dates sends anything, not even
-            // the zero.
+        let destination = catalog
+            .destination(state.id)
+            .filter(|destination| destination.delivers(segment, now));
+        let Some(destination) = destination else {
+            // A segment that is paused, or not mapped any more or now, is not told: not even the
+            // zero.
             remove_sorted(&mut state.told, &segment);
             continue;
-        }
+        };
         insert_sorted(&mut state.told, segment);
+        // The blank id counts as linked while there is no other.
+        let blank_counts = destination.unsynced == Unsynced::Blank && !is_synced(destination, ids);
         for id in ids {
-            let linked = id.linked && destination.tells_in(id.data_source);
-            // The blank id counts as linked while there is no other.
-            let blank = blank_counts && is_blank(id) && destination.tells_in(id.data_source);
-            if linked || blank || state.told_ids.binary_search(&id.key).is_ok() {
-                insert_sorted(
-                    &mut state.owed,
-                    OwedZero {
-                        segment,
-                        id: id.key,
-                    },
-                );
+            let blank = blank_counts && is_blank_of(destination, id);
+            let linked = blank || id.linked && destination.tells_in(id.data_source);
+            if linked || state.told_ids.binary_search(&id.key).is_ok() {
+                let id = id.key;
+                insert_sorted(&mut state.owed, OwedZero { segment, id });
             }
         }
         if state.owed.iter().all(|zero| zero.segment != segment) {
@@ -291,8 +298,10 @@ pub(crate) fn gets_ones(
     profile: &Profile,
     id: &ProfileId,
 ) -> bool {
-    if is_blank(id) {
-        return destination.unsynced == Unsynced::Blank && !is_synced(destination, profile);
+    if id.id.is_empty() {
+        return destination.unsynced == Unsynced::Blank
+            && is_blank_of(destination, id)
+            && !is_synced(destination, &profile.ids);
     }
     // Of two links made at the same instant the one declared later has the higher key, as a rule.
     let newer = profile.ids.iter().filter(|other| {
@@ -303,15 +312,14 @@ pub(crate) fn gets_ones(
     id.linked && newer.count() < destination.max_mappings
 }
 
-/// The entry that stands for "no id of the partner's".
-pub(crate) fn is_blank(id: &ProfileId) -> bool {
-    id.id.is_empty()
+/// Whether this is the entry that stands for "no id of the partner's" at this destination: the one
+/// of its first namespace. Another destination may have put one into another namespace of this one.
+pub(crate) fn is_blank_of(destination: &CompiledDestination, id: &ProfileId) -> bool {
+    id.id.is_empty() && destination.namespaces.first() == Some(&id.data_source)
 }
 
-pub(crate) fn is_synced(destination: &CompiledDestination, profile: &Profile) -> bool {
-    profile
-        .ids
-        .iter()
+pub(crate) fn is_synced(destination: &CompiledDestination, ids: &[ProfileId]) -> bool {
+    ids.iter()
         .any(|id| id.linked && destination.tells_in(id.data_source))
 }
 
@@ -321,7 +329,7 @@ pub(crate) fn ensure_blank_id(
     profile: &mut Profile,
     now: Timestamp,
 ) {
-    if destination.unsynced != Unsynced::Blank || is_synced(destination, profile) {
+    if destination.unsynced != Unsynced::Blank || is_synced(destination, &profile.ids) {
         return;
     }
     let Some(&namespace) = destination.namespaces.first() else {
@@ -349,10 +357,29 @@ pub(crate) fn count_objects(
         .filter(|id| id.data_source == namespace)
         .filter(|id| {
             has_ones && gets_ones(destination, profile, id)
-                || owes(owed, id.key).any(|segment| destination.delivers(segment, now))
+                || owes(owed, id.key).any(|zero| zero_tells(destination, profile, zero, now))
         })
         .count();
     u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+/// Whether a Status 0 of the segment says anything to an id that is told no ones: a text that stands
+/// for several segments stays 1 while the device is in any of them.
+pub(crate) fn zero_tells(
+    destination: &CompiledDestination,
+    profile: &Profile,
+    segment: SegmentId,
+    now: Timestamp,
+) -> bool {
+    if !destination.shared_values {
+        return destination.delivers(segment, now);
+    }
+    destination.deliverable(segment, now).any(|mapping| {
+        let still_1 = ones(destination, profile, now)
+            .flat_map(|one| destination.deliverable(one, now))
+            .any(|other| other.has_text_of(mapping));
+        !still_1
+    })
 }
 
 /// The zeros owed under one id, ascending.
@@ -360,6 +387,20 @@ pub(crate) fn owes(owed: &[OwedZero], id: IdKey) -> impl Iterator<Item = Segment
     owed.iter()
         .filter(move |zero| zero.id == id)
         .map(|zero| zero.segment)
+}
+
+impl DestinationState {
+    /// Whether the id must be kept for this destination: it was told something under it, owes it a
+    /// zero, or may have a message on its way to it. The blank id waits for the batch as well.
+    pub(crate) fn refers_to(&self, id: &ProfileId) -> bool {
+        self.told_ids.binary_search(&id.key).is_ok()
+            || self.owed.iter().any(|zero| zero.id == id.key)
+            || id.id.is_empty() && self.batch.marked.is_some()
+            || self
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.parts.binary_search(&id.data_source).is_ok())
+    }
 }
 
 impl Profile {
@@ -400,16 +441,12 @@ impl Profile {
 
     /// Notes whether the pair is listed as undelivered; true if that changed.
     pub fn set_undelivered(&mut self, id: DestinationId, undelivered: bool) -> bool {
-        match self
-            .destinations
-            .binary_search_by_key(&id, |state| state.id)
-        {
-            Err(_) if !undelivered => false,
-            _ => {
-                let state = self.destination_mut(id);
-                std::mem::replace(&mut state.undelivered, undelivered) != undelivered
-            }
+        let was = self.destination(id).is_some_and(|state| state.undelivered);
+        if was != undelivered {
+            self.destination_mut(id).undelivered = undelivered;
+            self.tidy();
         }
+        was != undelivered
     }
 
     /// Drops ids that are neither linked nor referred to, and destinations without any state.
@@ -436,18 +473,14 @@ impl Profile {
                 || !state.owed.is_empty()
                 || !state.batch.is_empty()
         });
-        if self.ids.iter().all(|id| id.linked) || self.ids.len() > limits::PROFILE_IDS_MAX {
+        if self.ids.iter().all(|id| id.linked) {
             return;
         }
         let destinations = &self.destinations;
-        self.ids.retain(|id| {
-            id.linked
-                || destinations.iter().any(|state| {
-                    state.pending.is_some()
-                        || is_blank(id) && state.batch.marked.is_some()
-                        || state.told_ids.contains(&id.key)
-                        || state.owed.iter().any(|zero| zero.id == id.key)
-                })
-        });
+        self.ids
+            .retain(|id| id.linked || destinations.iter().any(|state| state.refers_to(id)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 use crate::{
     CompiledCatalog, CompiledDestination, Engine, Profile,
     apply::{insert_sorted, remove_sorted},
+    compiled::same_text,
     profile::{IdKey, OwedZero, ProfileId},
     send,
 };
@@ -36,7 +37,7 @@ pub struct SegmentEntry<'a> {
 pub struct Flight {
     /// The touch that it answers.
     pub seq: u64,
-    /// Segments told with Status 1.
+    /// Segments told with Status 1, under whatever id.
     pub ones: Vec<SegmentId>,
     /// One per user object, in order.
     pub objects: Vec<FlightObject>,
@@ -78,24 +79,31 @@ impl Engine {
         let state = profile.destination(destination.id)?;
         let pending = state.pending.as_ref()?;
         pending.parts.binary_search(&namespace).ok()?;
+        if !destination.tells_in(namespace) {
+            return None;
+        }
         let ones: Vec<_> = send::ones(destination, profile, now).collect();
         let mut objects = Vec::new();
         let mut entries = Vec::new();
         for id in newest_ids(profile, namespace) {
             let gets_ones = !ones.is_empty() && send::gets_ones(destination, profile, id);
             let zeros: Vec<_> = send::owes(&state.owed, id.key)
-                .filter(|&segment| destination.delivers(segment, now))
+                .filter(|&zero| {
+                    destination.delivers(zero, now)
+                        && (gets_ones || send::zero_tells(destination, profile, zero, now))
+                })
                 .collect();
             if !gets_ones && zeros.is_empty() {
                 continue;
             }
             entries.clear();
-            if gets_ones {
+            if gets_ones || destination.shared_values {
                 push_entries(&mut entries, destination, &ones, true, now);
             }
             push_entries(&mut entries, destination, &zeros, false, now);
             if destination.shared_values {
                 merge_shared_values(&mut entries);
+                entries.retain(|entry| gets_ones || !entry.active);
             }
             emit(UserObject {
                 id: &id.id,
@@ -107,9 +115,13 @@ impl Engine {
                 zeros,
             });
         }
-        (!objects.is_empty()).then_some(Flight {
+        if objects.is_empty() {
+            return None;
+        }
+        let told = objects.iter().any(|object| object.ones);
+        Some(Flight {
             seq: pending.seq,
-            ones,
+            ones: if told { ones } else { Vec::new() },
             objects,
         })
     }
@@ -205,13 +217,25 @@ pub(crate) fn record_told(
         .binary_search_by_key(&destination, |state| state.id)
         .ok()?;
     let state = profile.destinations.get_mut(at)?;
-    for object in flight.objects.iter().filter(|object| object.ones) {
-        insert_sorted(&mut state.told_ids, object.id);
+    // An id may have been unlinked, and even have made room for another, in the meantime.
+    let ids = &profile.ids;
+    let exists = |key: IdKey| ids.binary_search_by_key(&key, |id| id.key).is_ok();
+    let told_ids = flight
+        .objects
+        .iter()
+        .filter(|object| object.ones && exists(object.id))
+        .map(|object| object.id);
+    for id in told_ids.clone() {
+        insert_sorted(&mut state.told_ids, id);
     }
     for &segment in &flight.ones {
-        let owed = state.owed.iter().any(|zero| zero.segment == segment);
-        if owed || is_in(&segment) {
+        if is_in(&segment) {
             insert_sorted(&mut state.told, segment);
+        } else if state.told.binary_search(&segment).is_ok() {
+            // It was left since; what was linked then is owed the zero, and so are these.
+            for id in told_ids.clone() {
+                insert_sorted(&mut state.owed, OwedZero { segment, id });
+            }
         }
     }
     let mut all = true;
@@ -255,11 +279,7 @@ pub(crate) fn push_entries<'a>(
     now: Timestamp,
 ) {
     for &segment in segments {
-        for mapping in destination
-            .mappings_of(segment)
-            .iter()
-            .filter(|m| m.deliverable(now))
-        {
+        for mapping in destination.deliverable(segment, now) {
             entries.push(SegmentEntry {
                 segment,
                 value: mapping.value.as_deref(),
@@ -288,10 +308,8 @@ pub(crate) fn merge_shared_values(entries: &mut Vec<SegmentEntry<'_>>) {
 
 /// Whether both are sent as the same `Segment_ID`.
 pub(crate) fn same_value(a: &SegmentEntry<'_>, b: &SegmentEntry<'_>) -> bool {
-    match (a.value, b.value) {
-        (None, None) => a.segment == b.segment,
-        (Some(a), Some(b)) => a == b,
-        (Some(text), None) => text == b.segment.to_string(),
-        (None, Some(text)) => text == a.segment.to_string(),
-    }
+    same_text((a.segment, a.value), (b.segment, b.value))
 }
+
+#[cfg(test)]
+mod tests;

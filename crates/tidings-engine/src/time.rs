@@ -7,12 +7,13 @@
 
 use crate::{
     CompiledCatalog, Effects, Engine, Moment, Profile,
+    apply::forget_event_ids,
     compiled::CompiledTrait,
-    profile::TraitState,
+    profile::{OwedZero, TraitState},
     realise,
     send::{self, Cause},
 };
-use tidings_model::{DestinationId, SegmentId, Timestamp, TraitKind, UtcDay};
+use tidings_model::{DestinationId, SegmentId, Timestamp, UtcDay};
 use tidings_rules::Window;
 
 /// Days after which a device that was not seen leaves all segments.
@@ -72,7 +73,8 @@ impl Engine {
     }
 
     /// The device is deleted: as [`Engine::opt_out`], and its traits, regions and links go. Ids
-    /// under which a partner is still owed a zero are kept until it has acknowledged that.
+    /// under which a partner is still owed a zero are kept until it has acknowledged that; a zero
+    /// that is not sent, because its segment is not mapped now or is paused, is owed no more.
     pub fn delete(
         &mut self,
         moment: Moment,
@@ -81,7 +83,18 @@ impl Engine {
         in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) -> &Effects {
         self.opt_out(moment, catalog, profile, in_flight);
+        for state in &mut profile.destinations {
+            let destination = catalog.destination(state.id);
+            let sent =
+                |zero: &OwedZero| destination.is_some_and(|d| d.delivers(zero.segment, moment.now));
+            state.owed.retain(sent);
+            let owed = &state.owed;
+            state
+                .told
+                .retain(|told| owed.iter().any(|zero| zero.segment == *told));
+        }
         profile.erase();
+        profile.event_ids.clear();
         self.plan(catalog, profile);
         self.mark_batches(moment, catalog, profile);
         &self.effects
@@ -99,6 +112,8 @@ impl Engine {
         self.send(Cause::Time, moment, catalog, profile, in_flight);
         self.evaluation.begin();
         profile.erase();
+        // The event that brings the device back has left its id already.
+        forget_event_ids(&mut profile.event_ids, moment.now);
     }
 
     /// Moves the profile's timer if it would be too late, or is of no use any more.
@@ -122,7 +137,6 @@ impl Profile {
     fn erase(&mut self) {
         self.traits.clear();
         self.regions.clear();
-        self.event_ids.clear();
         let linked: Vec<_> = self
             .ids
             .iter()
@@ -178,9 +192,6 @@ pub(crate) fn next_change(catalog: &CompiledCatalog, profile: &Profile) -> Optio
 
 /// The next midnight at which a realisation enters or leaves a window of some rule.
 fn next_window(compiled: &CompiledTrait, state: &TraitState, after: UtcDay) -> Option<Timestamp> {
-    if compiled.kind == TraitKind::Onboarded {
-        return None;
-    }
     let changes = compiled.windows.iter().flat_map(|&recency| {
         let window = Window {
             trait_id: state.id,
@@ -193,3 +204,6 @@ fn next_window(compiled: &CompiledTrait, state: &TraitState, after: UtcDay) -> O
     });
     changes.filter(|&day| day > after).min().map(UtcDay::start)
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,8 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let stats = &shared.stats;
-    let destinations: Vec<_> = shared.destinations.iter().map(destination).collect();
+    let destinations: Vec<_> = shared.destinations().iter().map(destination).collect();
+    let reload = shared.reload_state();
     Json(json!({
         "now": shared.clock.now().to_string(),
         "events": {
@@ -60,6 +61,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
             "entered": read(&stats.segments_entered),
             "left": read(&stats.segments_left),
         },
+        "catalog": { "generation": reload.generation, "refused": reload.refused },
         "commits": read(&stats.commits),
         "destinations": destinations,
     }))
@@ -148,7 +150,7 @@ async fn move_clock(
             detail,
         ));
     }
-    if !shared.writer.flush().await {
+    if !shared.writer.catch_up().await {
         let detail = "the store has failed or the server is stopping";
         return Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,

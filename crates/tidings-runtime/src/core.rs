@@ -191,6 +191,7 @@ pub struct Core {
     links: Cache<(DataSourceId, Box<str>), Option<Link>>,
     flights: Flights,
     dirty: Vec<DeviceUuid>,
+    due: Vec<(Timestamp, DeviceUuid)>,
     tally: Tally,
     /// The latest batch of every destination that was asked about.
     batches: HashMap<DestinationId, BatchRecord, foldhash::fast::FixedState>,
@@ -207,6 +208,7 @@ impl Core {
             links: Cache::new(profiles_max),
             flights: HashMap::default(),
             dirty: Vec::new(),
+            due: Vec::new(),
             tally: Tally::default(),
             batches: HashMap::default(),
         }
@@ -265,9 +267,44 @@ impl Core {
             Applied::Changed => {}
         }
         mark_dirty(&mut self.dirty, cached, &uuid);
-        publish(effects, &mut self.tally, moment, &uuid, changes, &mut hint);
+        publish(
+            effects,
+            &mut self.tally,
+            &mut self.due,
+            moment,
+            &uuid,
+            changes,
+            &mut hint,
+        );
         self.link(moment, event, &uuid, rows, changes)?;
         Ok(Submitted::Accepted(uuid))
+    }
+
+    /// The profile's timer row of `at` came.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn wake<R: Rows>(
+        &mut self,
+        moment: Moment,
+        at: Timestamp,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+        hint: impl FnMut(DestinationHint),
+    ) -> Result<(), R::Error> {
+        let profile = &load(&mut self.profiles, uuid, rows)?.profile;
+        if profile.wake_at == Some(at) {
+            return self.change(moment, Change::Wake, uuid, rows, changes, hint);
+        }
+        // Left behind, or handled in a step that is not durable yet: either way it may go.
+        changes.delete_timer(at, uuid);
+        Ok(())
+    }
+
+    /// Timers that were set to a time that has come already.
+    pub fn take_due(&mut self) -> Vec<(Timestamp, DeviceUuid)> {
+        std::mem::take(&mut self.due)
     }
 
     /// Does something to one device at a time of its own: its timer came, or someone asked.
@@ -293,7 +330,15 @@ impl Core {
             Change::Delete => engine.delete(moment, &catalog.compiled, profile, in_flight),
         };
         mark_dirty(&mut self.dirty, cached, uuid);
-        publish(effects, &mut self.tally, moment, uuid, changes, &mut hint);
+        publish(
+            effects,
+            &mut self.tally,
+            &mut self.due,
+            moment,
+            uuid,
+            changes,
+            &mut hint,
+        );
         Ok(())
     }
 
@@ -590,6 +635,7 @@ fn in_flight(flights: &Flights, uuid: &DeviceUuid) -> impl Fn(DestinationId, Seg
 fn publish(
     effects: &Effects,
     tally: &mut Tally,
+    due: &mut Vec<(Timestamp, DeviceUuid)>,
     moment: Moment,
     uuid: &DeviceUuid,
     changes: &mut impl Changes,
@@ -603,6 +649,9 @@ fn publish(
         }
         if let Some(new) = new {
             changes.put_timer(new, uuid);
+            if new <= moment.now {
+                due.push((new, uuid.clone()));
+            }
         }
     }
     for &mark in &effects.batch_marks {

@@ -83,7 +83,7 @@ impl DestinationTask {
         stats: Arc<DestinationStats>,
     ) -> Self {
         let dispatcher = Dispatcher::new(dispatch_settings(&destination));
-        let mut task = Self {
+        Self {
             destination,
             catalog,
             outlet,
@@ -97,14 +97,13 @@ impl DestinationTask {
             scan_from: None,
             batch: None,
             spare: Mail::default(),
-        };
-        task.start_batches();
-        task
+        }
     }
 
     /// Delivers until `stopping` turns true; then waits for the attempts under way, records their
     /// outcomes and ends. What is not on its way stays in the pending set.
     pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        self.start_batches();
         loop {
             self.begin_batch_if_due();
             self.act();

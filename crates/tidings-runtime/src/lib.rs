@@ -8,9 +8,11 @@ mod admin;
 mod cache;
 mod clock;
 pub mod core;
+mod deliveries;
 mod destination;
 mod inbox;
 pub mod message;
+pub mod reload;
 mod schedule;
 pub mod secret;
 mod server;
@@ -21,5 +23,6 @@ mod sink;
 pub mod stats;
 mod writer;
 
+pub use reload::{CatalogFile, CatalogFileError};
 pub use server::{Server, Shared};
 pub use settings::ServerSettings;

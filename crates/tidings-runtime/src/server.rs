@@ -7,35 +7,32 @@
 use crate::{
     admin,
     clock::Clock,
-    core::ActiveCatalog,
-    destination::{DestinationTask, Outlet},
-    inbox::Inbox,
-    secret::read_secret,
+    deliveries::Deliveries,
+    reload::{CatalogFile, Remembered},
     settings::{DRAIN_MAX, ServerSettings},
-    signing::Signatures,
     sink::WriterSink,
-    stats::{DestinationStats, NamedStats, ServiceStats},
-    writer::{Inboxes, Writer, WriterHandle},
+    stats::{NamedStats, ServiceStats},
+    writer::{Writer, WriterHandle},
 };
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
 };
 use tidings_collect::{Events, Server as HttpServer, ServerLimits};
-use tidings_egress::{
-    AddressPolicy, Egress, EgressSettings, Endpoint, EndpointSettings,
-    oauth::{Credentials, TokenSettings, TokenSource},
-};
-use tidings_engine::MappingChanges;
-use tidings_model::{Catalog, Destination, OAuthCredentials};
+use tidings_egress::{AddressPolicy, Egress, EgressSettings};
 use tidings_store::{Store, StoreSettings};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
+
+/// How often the catalog's file is looked at.
+const CATALOG_POLL: Duration = Duration::from_secs(2);
 
 /// The service, running.
 #[derive(Debug)]
@@ -48,9 +45,22 @@ pub struct Server {
     /// Told when the writer ends by itself.
     writer_stopped: mpsc::Receiver<()>,
     stop_http: watch::Sender<bool>,
-    stop_delivery: watch::Sender<bool>,
     http: JoinSet<()>,
     destinations: JoinSet<()>,
+    following: Following,
+}
+
+/// Follows the catalog's file.
+#[derive(Debug)]
+struct Following {
+    data_dir: PathBuf,
+    path: PathBuf,
+    policy: AddressPolicy,
+    remembered: Option<Remembered>,
+    /// Of the file as it was last looked at.
+    modified: Option<SystemTime>,
+    /// Answers when the sweep of the catalog in use has ended.
+    swept: Option<oneshot::Receiver<()>>,
 }
 
 /// What the admin side and the live view may see.
@@ -58,11 +68,35 @@ pub struct Server {
 pub struct Shared {
     /// Figures of the whole service.
     pub stats: Arc<ServiceStats>,
-    /// Figures of every destination.
-    pub destinations: Vec<NamedStats>,
+    pub(crate) deliveries: Deliveries,
+    /// How the last reload of the catalog went.
+    pub(crate) reload: Mutex<ReloadState>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) writer: WriterHandle,
     pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// The catalog in use, and the last attempt to replace it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReloadState {
+    pub(crate) generation: u32,
+    /// The faults that kept a changed file from being used; `None` when it is in use.
+    pub(crate) refused: Option<String>,
+}
+
+impl Shared {
+    /// Figures of every destination, ascending by id.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<NamedStats> {
+        self.deliveries.stats()
+    }
+
+    pub(crate) fn reload_state(&self) -> ReloadState {
+        self.reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 impl Server {
@@ -71,43 +105,36 @@ impl Server {
     /// # Errors
     /// When the store cannot be opened, an address cannot be listened on, or the catalog does not
     /// compile. A destination that cannot be used does not keep the others from starting.
-    pub async fn start(settings: ServerSettings, catalog: Catalog) -> anyhow::Result<Self> {
+    pub async fn start(settings: ServerSettings, file: CatalogFile) -> anyhow::Result<Self> {
         anyhow::ensure!(
             settings.admin.ip().is_loopback(),
             "[admin] listen = \"{}\": the admin side has no authentication yet and listens on loopback only",
             settings.admin
         );
-        let catalog = Arc::new(
-            ActiveCatalog::new(catalog, 1, MappingChanges::default())
-                .context("compiling the catalog")?,
-        );
+        let policy = AddressPolicy {
+            allow_private: settings.dangerous_allow_private_addresses,
+        };
+        let egress = Egress::new(EgressSettings {
+            ca_pem: settings.ca_pem,
+            policy,
+            ..EgressSettings::default()
+        })
+        .context("preparing outgoing connections")?;
         let clock = Arc::new(match settings.virtual_now {
             Some(now) => Clock::standing_at(now),
             None => Clock::system(),
         });
-        let egress = Egress::new(EgressSettings {
-            ca_pem: settings.ca_pem,
-            policy: AddressPolicy {
-                allow_private: settings.dangerous_allow_private_addresses,
-            },
-            ..EgressSettings::default()
-        })
-        .context("preparing outgoing connections")?;
         let store = open_store(&settings.data_dir).await?;
+        let modified = modified(&file.path);
+        let before = Remembered::read(&settings.data_dir)?;
+        let (catalog, remembered) = Remembered::next(before, &settings.data_dir, &file)?;
         let addresses = settings.data_dir.join("addresses.json");
         remove_if_there(&addresses)?;
         let collect = bind(settings.collect, "collect").await?;
         let admin = bind(settings.admin, "admin").await?;
 
         let stats = Arc::new(ServiceStats::default());
-        let inboxes: Arc<Inboxes> = Arc::new(
-            catalog
-                .catalog
-                .destinations
-                .iter()
-                .map(|d| (d.id, Arc::new(Inbox::default())))
-                .collect(),
-        );
+        let inboxes = Arc::new(ArcSwap::default());
         let (alive, writer_stopped) = mpsc::channel(1);
         let writer = Writer::start(
             store,
@@ -119,20 +146,28 @@ impl Server {
             alive,
         )
         .context("starting the writer's threads")?;
-        let (stop_delivery, delivery_stopping) = watch::channel(false);
-        let (destinations, named) = start_destinations(
-            &catalog,
-            &egress,
-            &inboxes,
-            &writer,
-            &clock,
-            &delivery_stopping,
-        );
+        let mut destinations = JoinSet::new();
+        let deliveries = Deliveries::new(egress, writer.handle(), Arc::clone(&clock), inboxes);
+        deliveries.follow(&catalog, &mut destinations);
+        let generation = remembered.generation();
+        let mut following = Following {
+            data_dir: settings.data_dir,
+            path: file.path,
+            policy,
+            remembered: Some(remembered),
+            modified,
+            swept: None,
+        };
+        following.sweep(&writer.handle());
 
         let (stop_http, stopping) = watch::channel(false);
         let shared = Arc::new(Shared {
             stats: Arc::clone(&stats),
-            destinations: named,
+            deliveries,
+            reload: Mutex::new(ReloadState {
+                generation,
+                refused: None,
+            }),
             clock: Arc::clone(&clock),
             writer: writer.handle(),
             stopping: stopping.clone(),
@@ -155,9 +190,9 @@ impl Server {
             writer,
             writer_stopped,
             stop_http,
-            stop_delivery,
             http,
             destinations,
+            following,
         })
     }
 
@@ -179,10 +214,67 @@ impl Server {
         &self.shared
     }
 
-    /// Waits until the service cannot go on, which is when the store fails. Cancel safe.
-    pub async fn failed(&mut self) {
-        // Nothing is ever sent: the channel closes when the writer ends.
-        self.writer_stopped.recv().await;
+    /// Waits until the service cannot go on, which is when the store fails. Meanwhile it follows the
+    /// catalog's file. Cancel safe.
+    pub async fn run(&mut self) {
+        loop {
+            tokio::select! {
+                // Nothing is ever sent: the channel closes when the writer ends.
+                _ = self.writer_stopped.recv() => return,
+                () = tokio::time::sleep(CATALOG_POLL) => {
+                    if modified(&self.following.path) != self.following.modified {
+                        self.reload().await;
+                    }
+                }
+                () = self.following.sweep_done() => self.following.mark_swept(),
+            }
+        }
+    }
+
+    /// Reads the catalog's file again, now. A file that is wrong changes nothing and is reported; one
+    /// that says the same changes nothing either.
+    pub async fn reload(&mut self) {
+        self.following.modified = modified(&self.following.path);
+        let (path, policy) = (self.following.path.clone(), self.following.policy);
+        let read = tokio::task::spawn_blocking(move || CatalogFile::read(&path, policy)).await;
+        let refused = match read {
+            Ok(Ok(file)) => self.replace(file).err().map(|error| format!("{error:#}")),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(panicked) => Some(panicked.to_string()),
+        };
+        if let Some(reason) = &refused {
+            tracing::error!(reason, "catalog not reloaded, the one in use stays");
+        }
+        let remembered = self.following.remembered.as_ref();
+        let generation = remembered.map_or(0, Remembered::generation);
+        let state = ReloadState {
+            generation,
+            refused,
+        };
+        *self
+            .shared
+            .reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    fn replace(&mut self, file: CatalogFile) -> anyhow::Result<()> {
+        let before = Remembered::read(&self.following.data_dir)?;
+        if before.as_ref().is_some_and(|before| before.is(&file.text)) {
+            return Ok(());
+        }
+        let (catalog, remembered) = Remembered::next(before, &self.following.data_dir, &file)?;
+        let writer = &self.shared.writer;
+        writer.control(crate::writer::Control::Replace {
+            catalog: Arc::clone(&catalog),
+        });
+        self.shared
+            .deliveries
+            .follow(&catalog, &mut self.destinations);
+        tracing::info!(generation = remembered.generation(), "catalog replaced");
+        self.following.remembered = Some(remembered);
+        self.following.sweep(writer);
+        Ok(())
     }
 
     /// Stops in order; see the module's description. Everything accepted stays durable.
@@ -193,7 +285,7 @@ impl Server {
         remove_if_there(&self.addresses)?;
         self.stop_http.send_replace(true);
         while self.http.join_next().await.is_some() {}
-        self.stop_delivery.send_replace(true);
+        self.shared.deliveries.stop();
         let drained = tokio::time::timeout(DRAIN_MAX, async {
             while self.destinations.join_next().await.is_some() {}
         });
@@ -236,95 +328,53 @@ async fn serve(server: HttpServer, router: axum::Router, mut stopping: watch::Re
     server.run(router, stop).await;
 }
 
-fn start_destinations(
-    catalog: &Arc<ActiveCatalog>,
-    egress: &Arc<Egress>,
-    inboxes: &Inboxes,
-    writer: &Writer,
-    clock: &Arc<Clock>,
-    stopping: &watch::Receiver<bool>,
-) -> (JoinSet<()>, Vec<NamedStats>) {
-    let mut tasks = JoinSet::new();
-    let mut named = Vec::new();
-    for destination in &catalog.catalog.destinations {
-        let stats = Arc::new(DestinationStats::default());
-        named.push(NamedStats {
-            id: destination.id,
-            name: destination.name.clone(),
-            stats: Arc::clone(&stats),
-        });
-        let outlet = match outlet(destination, egress) {
-            Ok(outlet) => outlet,
-            Err(error) => {
-                let reason = format!("{error:#}");
-                tracing::error!(
-                    destination = destination.id.0,
-                    reason,
-                    "destination refused"
-                );
-                stats.update(|state| state.refused = Some(reason));
-                continue;
+impl Following {
+    /// Begins to bring every profile up to the catalog, if that is not done.
+    fn sweep(&mut self, writer: &WriterHandle) {
+        self.swept = None;
+        if self
+            .remembered
+            .as_ref()
+            .is_some_and(Remembered::needs_sweep)
+        {
+            let (done, swept) = oneshot::channel();
+            if writer.control(crate::writer::Control::Sweep { done }) {
+                self.swept = Some(swept);
             }
-        };
-        let Some(inbox) = inboxes.get(&destination.id) else {
-            continue;
-        };
-        let task = DestinationTask::new(
-            Arc::new(destination.clone()),
-            Arc::clone(catalog),
-            outlet,
-            Arc::clone(inbox),
-            writer.handle(),
-            Arc::clone(clock),
-            stats,
-        );
-        tasks.spawn(task.run(stopping.clone()));
+        }
     }
-    (tasks, named)
+
+    /// Waits until the sweep has ended; for ever when there is none. Cancel safe.
+    async fn sweep_done(&mut self) {
+        if let Some(swept) = &mut self.swept {
+            if swept.await.is_ok() {
+                return;
+            }
+            // The writer is gone, which someone else reports.
+            self.swept = None;
+        }
+        std::future::pending().await
+    }
+
+    fn mark_swept(&mut self) {
+        self.swept = None;
+        if let Some(remembered) = &mut self.remembered
+            && let Err(error) = remembered.mark_swept()
+        {
+            // The next start sweeps once more.
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "could not note the end of the sweep"
+            );
+        }
+        tracing::info!("every profile is up to the catalog");
+    }
 }
 
-/// Everything that a destination needs for sending; its secrets are read here.
-fn outlet(destination: &Destination, egress: &Arc<Egress>) -> anyhow::Result<Outlet> {
-    tidings_egress::check_url(&destination.url, egress.policy()).context("url")?;
-    let endpoint = Endpoint::new(
-        Arc::clone(egress),
-        &destination.url,
-        EndpointSettings::default(),
-    )
-    .context("url")?;
-    let token = match &destination.oauth {
-        None => None,
-        Some(oauth) => {
-            let credentials = match &oauth.credentials {
-                OAuthCredentials::Client {
-                    client_id,
-                    client_secret,
-                } => {
-                    let secret = read_secret(client_secret).context("oauth.client_secret")?;
-                    Credentials::client(client_id, &secret).context("oauth")?
-                }
-                OAuthCredentials::BasicRaw(secret) => {
-                    let secret = read_secret(secret).context("oauth.basic_raw")?;
-                    Credentials::basic_raw(&secret).context("oauth.basic_raw")?
-                }
-            };
-            tidings_egress::check_url(&oauth.token_url, egress.policy())
-                .context("oauth.token_url")?;
-            let source = TokenSource::new(
-                Arc::clone(egress),
-                &oauth.token_url,
-                credentials,
-                TokenSettings::default(),
-            );
-            Some(Arc::new(source.context("oauth.token_url")?))
-        }
-    };
-    let signatures = Signatures::new(&destination.signing)?;
-    Ok(Outlet {
-        endpoint: Arc::new(endpoint),
-        token,
-        signatures,
-    })
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 fn remove_if_there(path: &Path) -> anyhow::Result<()> {

@@ -327,6 +327,8 @@ impl Simulation {
             self.seq = moment.seq;
         }
         self.rows.apply(&mut self.changes);
+        // Timers that are due already are found with the others.
+        self.core.take_due();
     }
 }
 

@@ -25,7 +25,7 @@ use std::{
     fs, io,
     ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
@@ -48,15 +48,26 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
+    /// Where the database of a data directory is.
+    pub(crate) fn path(dir: &Path) -> PathBuf {
+        dir.join("db")
+    }
+
+    /// Whether the data directory has a database.
+    pub(crate) fn exists(dir: &Path) -> Result<bool, StoreError> {
+        let path = Self::path(dir);
+        path.try_exists()
+            .map_err(StoreError::file("look for", &path))
+    }
+
     /// Opens the database in `dir`, or makes one that holds the rows of `first`.
     pub(crate) fn open(
         dir: &Path,
         settings: &StoreSettings,
         first: &Batch,
     ) -> Result<Self, StoreError> {
-        let path = dir.join("db");
-        let exists = path.try_exists();
-        if !exists.map_err(StoreError::file("look for", &path))? {
+        let path = Self::path(dir);
+        if !Self::exists(dir)? {
             Self::create(dir, &path, settings, first)?;
         }
         Self::open_at(&path, settings)

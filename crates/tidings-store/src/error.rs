@@ -67,6 +67,20 @@ pub enum StoreError {
         /// The sequence number of the last commit that was acknowledged.
         acknowledged: u64,
     },
+    /// Commits that were acknowledged are missing from the middle of the database.
+    #[error(
+        "{} has lost {missing} acknowledged commits after commit {after}: part of its journal is damaged; \
+         restore a backup, or go on without them by opening it with loss allowed",
+        dir.display()
+    )]
+    Hole {
+        /// The directory.
+        dir: PathBuf,
+        /// How many are missing.
+        missing: u64,
+        /// The sequence number of the last commit before them.
+        after: u64,
+    },
     /// The database and the file beside it end at the same commit but disagree about what led there.
     #[error(
         "{} and its file `head` do not belong together: both end at commit {seq}, with different \
@@ -138,6 +152,7 @@ impl StoreError {
             Self::InUse { .. } => ErrorKind::Conflict,
             Self::NewerFormat { .. } => ErrorKind::Reject,
             Self::Lost { .. }
+            | Self::Hole { .. }
             | Self::Diverged { .. }
             | Self::Corrupt { .. }
             | Self::Missing { .. } => ErrorKind::Corrupt,

@@ -1,7 +1,7 @@
 //! The head: how far the commits go, kept in the database and again in a file beside it.
 //!
 //! The backend cuts what it takes for a torn end of its journal, and a damaged length in the middle looks
-//! the same. So every commit writes its sequence number and a hash over all commits so far, in its own
+//! the same (`journal.rs` looks first). So every commit writes its sequence number and a hash over all commits so far, in its own
 //! batch; and once the commit is synced, the same goes into the file `head`, before the commit is
 //! acknowledged. When the directory is opened, a database that ends before its file has lost
 //! acknowledged commits, and says how many.

@@ -11,6 +11,7 @@
 //! | `lock` | locked by the process that has the store open, whose id it holds |
 //! | `head` | how far acknowledged commits go (`head.rs`): a database that lags behind has lost some |
 //! | `db/` | the database |
+//! | `journal.damaged` | a damaged file of the database's journal, copied before its end was cut off |
 //! | `db.new/` | a database whose making was cut short; removed at the next start |
 //!
 //! # The rows
@@ -62,6 +63,7 @@ mod batch;
 pub mod codec;
 mod error;
 mod head;
+mod journal;
 pub mod keys;
 mod lock;
 mod settings;

@@ -1,20 +1,24 @@
 //! Settings of the store, and the options of the backend with the reasons for them.
 //!
 //! Measured with `examples/commit_rate.rs`: 1,000,000 profiles of 192 bytes, batches of 1,000 users, each
-//! of them read, written and marked, then written again and unmarked, so two synced commits.
+//! of them read, written and marked, then written again and unmarked, so two synced commits. CPU per user
+//! on two shared cores; figures of one option move by 2 us from run to run.
 //!
 //! | option | value | why |
 //! | --- | --- | --- |
-//! | worker threads | 1 | with more, one of them turns in a circle while another merges: 44-50 µs of CPU per user instead of 40 |
-//! | memtable | 16 MiB | 4 MiB: 51 µs per user, 8 MiB: 43-47, 16 MiB: 39-40, 32 MiB: 40 |
+//! | worker threads | 1 | with more, one of them turns in a circle while another merges: 44-50 us of CPU per user instead of 40 |
+//! | memtable | 16 MiB | 4 MiB: 51 us per user, 8 MiB: 43-47, 16 MiB: 39-40, 32 MiB: 40 |
 //! | table | 16 MiB | the backend's 64 MiB merges so much at once that the disk held twice the data for seconds, and a flush had to wait for as long; as cheap |
-//! | cache | 64 MiB | 32 MiB is 2 µs per user dearer, 128 MiB 3 µs cheaper but half of what the server may use |
-//! | data block | 4 KiB (the default) | 2 KiB and 8 KiB are within the noise |
-//! | compression | LZ4 below the upper two levels (the default) | off: 2 µs per user dearer, since less fits in the cache |
-//! | filters | Bloom, on all levels (the default) | leaving them out of the last level saves 1 MiB per million profiles, but half of the visitors of a site are new, and each would cost a read |
+//! | cache | 64 MiB | 32 MiB: 41 us per user, 64 MiB: 39-41, 128 MiB: 35, but that is half of what the server may use |
+//! | data block | 4 KiB (the default) | 2 KiB and 8 KiB make no difference |
+//! | compression | LZ4 below the upper two levels (the default) | without it the same CPU and 5 % more disk |
+//! | journal compression | off | at start the backend compresses again what it has read, to compare checksums: a new version of the compressor would not open what an old one wrote |
+//! | filters | Bloom, on all levels (the default) | without them on the last level each new visitor costs a read of the disk, to save 1 MiB per million profiles |
 //! | open files | 200 | the default of 900 is most of what a process is commonly allowed |
 
-use fjall::{Database, DatabaseBuilder, KeyspaceCreateOptions, compaction::Leveled};
+use fjall::{
+    CompressionType, Database, DatabaseBuilder, KeyspaceCreateOptions, compaction::Leveled,
+};
 use std::{path::Path, sync::Arc};
 
 const KIB: u64 = 1024;
@@ -66,6 +70,7 @@ impl StoreSettings {
             .worker_threads(WORKER_THREADS)
             .max_cached_files(Some(OPEN_FILES_MAX))
             .max_journaling_size(JOURNAL_BYTES_MAX)
+            .journal_compression(CompressionType::None)
     }
 
     /// Options that the backend stores when it makes the keyspace, and keeps from then on.

@@ -14,6 +14,7 @@ use crate::{
     codec::{DecodeError, bytes::Reader},
     error::StoreError,
     head::{Head, HeadFile, Record},
+    journal::{self, Journal},
     keys,
     lock::Lock,
     settings::StoreSettings,
@@ -58,6 +59,8 @@ pub struct Recovery {
     pub created: bool,
     /// Acknowledged commits that are missing, and were allowed to be.
     pub lost_commits: u64,
+    /// The journal ended with a commit that was cut short before it was acknowledged, and was removed.
+    pub torn: bool,
     /// The file `head` was there and whole, so that lost commits would have been noticed.
     pub head_checked: bool,
 }
@@ -70,9 +73,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InUse`], at once, when another process has the directory open;
-    /// [`StoreError::NewerFormat`], [`StoreError::Lost`] or [`StoreError::Diverged`] as they say; others
-    /// when a file cannot be used or the database is damaged. Nothing of ours was changed then; the
-    /// backend may have cut a damaged end off its journal, so copy the directory before trying repairs.
+    /// [`StoreError::NewerFormat`], [`StoreError::Lost`], [`StoreError::Hole`] or [`StoreError::Diverged`]
+    /// as they say; others when a file cannot be used or the database is damaged. A damaged journal is
+    /// still as it was found then, or there is a copy of it in `journal.damaged`.
     ///
     /// # Cost
     /// Reads the backend's journal, up to some 128 MiB.
@@ -81,21 +84,23 @@ impl Store {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(StoreError::file("make", dir))?;
         let lock = Lock::take(dir)?;
-        let backend = Backend::open(dir, settings, &first_rows())?;
-        let found = read_meta(dir, &backend)?;
         let (mut head_file, acknowledged) = HeadFile::open(dir)?;
-
         let mut recovery = Recovery {
-            created: found == Record::default() && acknowledged.is_none(),
+            created: !Backend::exists(dir)? && acknowledged.is_none(),
             head_checked: acknowledged.is_some(),
-            lost_commits: 0,
+            ..Recovery::default()
         };
         let acknowledged = acknowledged.unwrap_or_default();
+        let journal = journal::read(&Backend::path(dir))?;
+        check_journal(dir, &journal, acknowledged.head, settings, &mut recovery)?;
+        let backend = Backend::open(dir, settings, &first_rows())?;
+        let found = read_meta(dir, &backend)?;
+
         let mut head = found.head;
         match check_head(dir, head, acknowledged.head) {
             Ok(()) => {}
             Err(StoreError::Lost { missing, .. }) if settings.dangerous_allow_loss => {
-                recovery.lost_commits = missing;
+                recovery.lost_commits += missing;
                 head.seq = acknowledged.head.seq;
             }
             Err(error) => return Err(error),
@@ -237,19 +242,59 @@ fn read_u32(bytes: &[u8]) -> Result<u32, DecodeError> {
     Ok(number)
 }
 
+/// Whether the journal has a hole, or ends before what was acknowledged; cuts off an unfinished end.
+fn check_journal(
+    dir: &Path,
+    journal: &Journal,
+    acknowledged: Head,
+    settings: &StoreSettings,
+    recovery: &mut Recovery,
+) -> Result<(), StoreError> {
+    let allowed = settings.dangerous_allow_loss;
+    if let Some((after, next)) = journal.hole {
+        let missing = next.saturating_sub(after).saturating_sub(1);
+        if !allowed {
+            let dir = dir.to_owned();
+            return Err(StoreError::Hole {
+                dir,
+                missing,
+                after,
+            });
+        }
+        recovery.lost_commits += missing;
+    }
+    let Some(torn) = &journal.torn else {
+        return Ok(());
+    };
+    match journal.last {
+        // Was being written when the process ended, or the power went.
+        Some(last) if recovery.head_checked && last >= acknowledged.seq => {
+            recovery.torn = true;
+            torn.cut()
+        }
+        Some(last) if recovery.head_checked && !allowed => Err(lost(dir, last, acknowledged.seq)),
+        // The backend cuts it or refuses it; without a commit in the journal, or without the file
+        // `head`, only the tables can tell what is missing.
+        _ => torn.set_aside(dir),
+    }
+}
+
+fn lost(dir: &Path, found: u64, acknowledged: u64) -> StoreError {
+    StoreError::Lost {
+        dir: dir.to_owned(),
+        missing: acknowledged.saturating_sub(found),
+        found,
+        acknowledged,
+    }
+}
+
 /// Whether the database, which ends at `found`, has everything that was acknowledged.
 fn check_head(dir: &Path, found: Head, acknowledged: Head) -> Result<(), StoreError> {
-    let dir = dir.to_owned();
     if found.seq < acknowledged.seq {
-        return Err(StoreError::Lost {
-            dir,
-            missing: acknowledged.seq - found.seq,
-            found: found.seq,
-            acknowledged: acknowledged.seq,
-        });
+        return Err(lost(dir, found.seq, acknowledged.seq));
     }
     if found.seq == acknowledged.seq && found.hash != acknowledged.hash {
-        let seq = found.seq;
+        let (dir, seq) = (dir.to_owned(), found.seq);
         return Err(StoreError::Diverged { dir, seq });
     }
     Ok(())

@@ -8,8 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use tidings_egress::AddressPolicy;
-use tidings_model::{Catalog, Timestamp};
-use tidings_runtime::{ServerSettings, settings::PROFILES_IN_MEMORY};
+use tidings_model::Timestamp;
+use tidings_runtime::{CatalogFile, ServerSettings, settings::PROFILES_IN_MEMORY};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) server: ServerSettings,
-    pub(crate) catalog: Catalog,
+    pub(crate) catalog: CatalogFile,
     pub(crate) log: LogSettings,
 }
 
@@ -31,6 +31,13 @@ pub(crate) struct LogSettings {
 }
 
 impl LogSettings {
+    /// A level as in `[log] level`.
+    pub(crate) fn from_level(level: &str) -> Self {
+        Self {
+            level: Some(level.to_owned()),
+        }
+    }
+
     /// Logs to standard error: text on a terminal, one JSON object per line elsewhere. `RUST_LOG`
     /// goes before the configured level.
     pub(crate) fn start(&self) {
@@ -111,7 +118,7 @@ pub(crate) fn read(path: &Path) -> Result<Config, Failure> {
             virtual_now: parsed.dangerous_virtual,
             profiles_in_memory_max: PROFILES_IN_MEMORY,
         },
-        catalog: loaded.catalog,
+        catalog: loaded,
         log: LogSettings {
             level: parsed.log_level,
         },

@@ -543,6 +543,15 @@ fn a_text_that_two_segments_share_is_left_when_both_are() {
         "link a; + 3; + 4; batch; - 3; batch; marked; - 4; batch",
         "batch a: c=1; batch a: c=1; not marked; batch a: c=0",
     );
+    // An older id is told no zero of a text that is still a 1.
+    check(
+        "link a; + 3; + 4; batch; link b; - 3; batch; - 4; batch",
+        "batch a: c=1; batch b: c=1; batch b: c=0 a: c=0",
+    );
+    check(
+        "link a; + 3; batch; + 4; - 3; link b; real; batch; marked; end 4; marked; batch",
+        "batch a: c=1; real b: c=1; batch b: c=1; not marked; marked; batch a: c=0",
+    );
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(super) async fn history(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let named = shared
-        .destinations
-        .iter()
+        .destinations()
+        .into_iter()
         .find(|named| named.id.to_string() == id);
     let Some(named) = named else {
         // The id is whatever somebody typed: it is not repeated.

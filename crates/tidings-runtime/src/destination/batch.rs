@@ -17,6 +17,9 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct BatchState {
     schedule: Schedule,
+    /// The answer to what the latest batch was has come. Before it, news are for an earlier task of
+    /// the destination.
+    started: bool,
     /// The writer was asked something that decides what is next.
     asked: bool,
     /// The last device of the page before.
@@ -40,6 +43,7 @@ impl DestinationTask {
         let schedule = Schedule::new(&self.destination, lateness, self.clock.now());
         self.batch = schedule.map(|schedule| BatchState {
             schedule,
+            started: false,
             asked: true,
             cursor: None,
         });
@@ -67,8 +71,12 @@ impl DestinationTask {
         let Some(batch) = &mut self.batch else {
             return;
         };
+        if !batch.started && !matches!(news, BatchNews::Last(_)) {
+            return;
+        }
         match news {
             BatchNews::Last(last) => {
+                batch.started = true;
                 batch.asked = false;
                 let Some(record) = last else { return };
                 batch.schedule.began(&record);

@@ -86,6 +86,16 @@ impl<'a> Reader<'a> {
         self.bytes.len().saturating_sub(self.offset)
     }
 
+    /// Bytes that were read.
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// What was read from `offset` on.
+    pub(crate) fn since(&self, offset: usize) -> &'a [u8] {
+        self.bytes.get(offset..self.offset).unwrap_or_default()
+    }
+
     pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         let byte = self.bytes.get(self.offset).copied();
         let byte = byte.ok_or_else(|| self.fail(field, Problem::CutShort))?;

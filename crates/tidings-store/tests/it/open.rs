@@ -12,8 +12,8 @@ fn a_new_directory_is_made_and_found_again() {
     assert_eq!((store.head(), store.epoch()), (Head::default(), 1));
     let found = Recovery {
         created: true,
-        lost_commits: 0,
         head_checked: false,
+        ..Recovery::default()
     };
     assert_eq!(store.recovery(), found);
     commit(&store, 3);
@@ -25,8 +25,8 @@ fn a_new_directory_is_made_and_found_again() {
     assert_eq!((store.head(), store.epoch()), (head, 2));
     let found = Recovery {
         created: false,
-        lost_commits: 0,
         head_checked: true,
+        ..Recovery::default()
     };
     assert_eq!(store.recovery(), found);
     verify(&store).unwrap();

@@ -27,11 +27,19 @@ async fn serve(config: config::Config) -> Result<(), Failure> {
     // Before anything starts, so that a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut server = Server::start(config.server, config.catalog).await?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
-        () = server.failed() => tracing::error!("stopping: the store has failed"),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+            _ = hangup.recv() => {
+                server.reload().await;
+                continue;
+            }
+            () = server.run() => tracing::error!("stopping: the store has failed"),
+        }
+        break;
     }
     let stopped = server.stop();
     tokio::select! {

@@ -27,7 +27,8 @@ pub(crate) struct Args {
     /// Events, one JSON object per line, each with `time`, in order of time; `-` is standard input
     #[arg(long)]
     events: PathBuf,
-    /// How far to run, as 2016-07-27T16:17:22Z; by default the last event plus the longest linger
+    /// How far to run, as 2016-07-27T16:17:22Z; by default the last event plus the longest linger.
+    /// What comes later is not read
     #[arg(long, value_parser = parse_time)]
     until: Option<Timestamp>,
 }
@@ -119,6 +120,9 @@ fn simulate(
         }
         let parsed = parse_line(line.trim_end()).map_err(|error| wrong(error.message))?;
         let time = parsed.time();
+        if until.is_some_and(|until| time > until) {
+            break;
+        }
         let simulation =
             simulation.get_or_insert_with(|| Simulation::new(Arc::clone(&catalog), time));
         if time < simulation.now() {

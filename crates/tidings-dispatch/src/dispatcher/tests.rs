@@ -1,0 +1,103 @@
+//! The state machine, fed by hand.
+
+use super::*;
+
+const NAMESPACE: DataSourceId = DataSourceId(501);
+
+fn dispatcher(waiting_max: usize) -> Dispatcher<u32> {
+    Dispatcher::new(Settings {
+        namespaces: vec![NAMESPACE],
+        users_max: 10,
+        linger: Duration::ZERO,
+        retries: 0,
+        retry_delay: Duration::ZERO,
+        after_failure: FailurePolicy::Hold,
+        in_flight_max: 4,
+        waiting_max,
+        paused: false,
+    })
+}
+
+fn uuid(number: u32) -> DeviceUuid {
+    DeviceUuid::from_number(number.into()).unwrap()
+}
+
+/// A hint that a device was touched.
+fn hint(dispatcher: &mut Dispatcher<u32>, number: u32) {
+    let hint = Hint {
+        uuid: uuid(number),
+        seq: 1,
+        namespace: NAMESPACE,
+        objects: 1,
+    };
+    dispatcher.hint(Millis(0), &hint);
+}
+
+/// Does everything that is to be done, every message being accepted, until the pending set is to be
+/// read; the devices told, or `None` when nothing is left to do.
+#[track_caller]
+fn tell_until_rescan(dispatcher: &mut Dispatcher<u32>) -> Option<Vec<DeviceUuid>> {
+    let mut told = Vec::new();
+    loop {
+        match dispatcher.poll(Millis(0)) {
+            Some(Action::Rescan) => return Some(told),
+            Some(Action::Take {
+                kind,
+                namespace,
+                users,
+            }) => {
+                let take = |uuid: DeviceUuid| Taken {
+                    uuid,
+                    seq: 1,
+                    objects: vec![1],
+                };
+                dispatcher.taken(kind, namespace, users.into_iter().map(take).collect());
+            }
+            Some(Action::Send { message, .. }) => {
+                dispatcher.attempted(Millis(0), message, true, None);
+            }
+            Some(Action::Settle { users, .. }) => {
+                told.extend(users.into_iter().map(|user| user.uuid));
+            }
+            Some(Action::Retry { .. }) => panic!("nothing failed"),
+            Some(Action::BatchPage { .. } | Action::BatchDone) => panic!("there is no batch"),
+            None => {
+                assert_eq!(told, [], "told without being read from the pending set");
+                return None;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_finds_no_room_while_the_pending_set_is_read_is_read_afterwards() {
+    let mut dispatcher = dispatcher(2);
+    assert_eq!(tell_until_rescan(&mut dispatcher), Some(vec![]));
+    hint(&mut dispatcher, 5);
+    dispatcher.rescanned(false);
+    hint(&mut dispatcher, 6);
+    // There is no room for this one, and the reading may have passed its place already.
+    hint(&mut dispatcher, 3);
+    assert_eq!(
+        tell_until_rescan(&mut dispatcher),
+        Some(vec![uuid(5), uuid(6)])
+    );
+    dispatcher.rescanned(true);
+    assert!(!dispatcher.is_idle());
+    assert_eq!(tell_until_rescan(&mut dispatcher), Some(vec![]));
+    hint(&mut dispatcher, 3);
+    dispatcher.rescanned(true);
+    assert!(!dispatcher.is_idle());
+}
+
+#[test]
+fn the_pending_set_is_read_to_its_end_and_then_no_more() {
+    let mut dispatcher = dispatcher(20);
+    for page in 0..3 {
+        assert_eq!(tell_until_rescan(&mut dispatcher), Some(vec![]));
+        assert!(!dispatcher.is_idle());
+        dispatcher.rescanned(page == 2);
+    }
+    assert!(dispatcher.is_idle());
+    assert_eq!(tell_until_rescan(&mut dispatcher), None);
+}

@@ -1,0 +1,213 @@
+//! Following the catalog's file: a changed file replaces the catalog, a broken one changes nothing.
+//!
+//! What the service must remember of a catalog over a restart lies in `data_dir/catalog.json`: its
+//! text and generation, in which generation what is mapped of each segment changed last, and whether
+//! every profile has been brought up to it. It is written before the catalog takes effect.
+
+use crate::core::ActiveCatalog;
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tidings_catalog::{Fault, Source};
+use tidings_egress::AddressPolicy;
+use tidings_engine::MappingChanges;
+use tidings_model::{Catalog, SegmentId};
+
+/// A catalog's file as it was read, without faults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CatalogFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its content.
+    pub text: String,
+    /// What it says.
+    pub catalog: Catalog,
+    /// What the operator should know.
+    pub warnings: Vec<Fault>,
+}
+
+/// Why a catalog's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogFileError {
+    /// It cannot be read.
+    #[error("could not read {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It has these faults.
+    #[error("the catalog has faults\n{}", lines(.0))]
+    Faults(Vec<Fault>),
+}
+
+fn lines(faults: &[Fault]) -> String {
+    faults
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl CatalogFile {
+    /// Reads and checks a catalog. An address that `policy` refuses is a warning.
+    ///
+    /// # Errors
+    /// When it cannot be read, or every fault that it has.
+    pub fn read(path: &Path, policy: AddressPolicy) -> Result<Self, CatalogFileError> {
+        let text = fs::read_to_string(path).map_err(|source| CatalogFileError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let loaded = check(path, &text, policy).map_err(CatalogFileError::Faults)?;
+        let (catalog, warnings) = (loaded.catalog, loaded.warnings);
+        Ok(Self {
+            path: path.to_owned(),
+            text,
+            catalog,
+            warnings,
+        })
+    }
+}
+
+fn check(
+    path: &Path,
+    text: &str,
+    policy: AddressPolicy,
+) -> Result<tidings_catalog::Loaded, Vec<Fault>> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new("."));
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy();
+    let judge = |url: &str| {
+        tidings_egress::check_url(url, policy)
+            .err()
+            .map(|refusal| refusal.to_string())
+    };
+    tidings_catalog::read(
+        Source {
+            name: &name,
+            text,
+            directory,
+        },
+        judge,
+    )
+}
+
+/// What is remembered of the catalog in use.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Remembered {
+    generation: u32,
+    /// Every profile has been brought up to this generation.
+    swept: bool,
+    /// Segment and generation of the last change of what is mapped of it.
+    mapping_changes: Vec<(u32, u32)>,
+    text: String,
+    #[serde(skip)]
+    path: PathBuf,
+}
+
+impl Remembered {
+    /// What was remembered in this data directory, if anything was.
+    pub(crate) fn read(data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        let path = data_dir.join("catalog.json");
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.with_context(|| format!("reading {}", path.display()))?,
+        };
+        let remembered: Self =
+            serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+        Ok(Some(Self { path, ..remembered }))
+    }
+
+    /// The catalog as it is to be used, and what is to be remembered of it: the next generation if
+    /// it is another than before.
+    pub(crate) fn next(
+        before: Option<Self>,
+        data_dir: &Path,
+        file: &CatalogFile,
+    ) -> anyhow::Result<(Arc<ActiveCatalog>, Self)> {
+        let path = data_dir.join("catalog.json");
+        let (generation, changes, swept) = match &before {
+            Some(before) if before.text == file.text => {
+                (before.generation, before.changes(), before.swept)
+            }
+            Some(before) => {
+                let generation = before.generation.saturating_add(1);
+                // It was without faults then; if this version sees one, everything has changed.
+                let policy = AddressPolicy {
+                    allow_private: true,
+                };
+                let old = check(&file.path, &before.text, policy).map(|old| old.catalog);
+                let old = old.unwrap_or_default();
+                (
+                    generation,
+                    before.changes().after(&old, &file.catalog, generation),
+                    false,
+                )
+            }
+            None => (1, MappingChanges::default(), true),
+        };
+        let remembered = Self {
+            generation,
+            swept,
+            mapping_changes: changes.0.iter().map(|(id, at)| (id.0, *at)).collect(),
+            text: file.text.clone(),
+            path,
+        };
+        let active = ActiveCatalog::new(file.catalog.clone(), generation, changes)
+            .context("compiling the catalog")?;
+        remembered.write()?;
+        Ok((Arc::new(active), remembered))
+    }
+
+    fn changes(&self) -> MappingChanges {
+        let changes = self.mapping_changes.iter();
+        MappingChanges(changes.map(|(id, at)| (SegmentId(*id), *at)).collect())
+    }
+
+    /// Whether profiles may still be behind.
+    pub(crate) const fn needs_sweep(&self) -> bool {
+        !self.swept
+    }
+
+    /// Whether this is the text in use.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
+    pub(crate) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Every profile has been brought up to the catalog.
+    pub(crate) fn mark_swept(&mut self) -> anyhow::Result<()> {
+        self.swept = true;
+        self.write()
+    }
+
+    /// Written beside its place, synced and moved there: it is either the old or the new one.
+    fn write(&self) -> anyhow::Result<()> {
+        let write = || {
+            let new = self.path.with_extension("json.new");
+            let mut file = File::create(&new)?;
+            file.write_all(&serde_json::to_vec(self)?)?;
+            file.sync_all()?;
+            fs::rename(&new, &self.path)?;
+            let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
+            File::open(directory)?.sync_all()
+        };
+        write().with_context(|| format!("writing {}", self.path.display()))
+    }
+}

@@ -1,0 +1,143 @@
+//! What the engine thread does when nobody asks: it wakes profiles whose timer is due, and brings
+//! unseen profiles up to a changed catalog. Both in pages, so that events never wait long, and both
+//! from where the disk says, so that a restart goes on with them.
+
+use crate::core::{Change, Core, DestinationHint};
+use std::time::Duration;
+use tidings_engine::Moment;
+use tidings_model::{DeviceUuid, Timestamp};
+use tidings_store::{Batch, Store, StoreError};
+use tokio::sync::oneshot;
+
+/// Timers handled in one step.
+const TIMERS_PER_STEP: usize = 500;
+/// Profiles brought up to the catalog in one step.
+const SWEPT_PER_STEP: usize = 200;
+/// Pause between steps of a sweep: at most 4,000 profiles a second, a small part of a core.
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+/// How often the clock is looked at when nothing else happens.
+const TICK: Duration = Duration::from_secs(1);
+/// Timers are kept by the hour.
+const HOUR: i64 = 3600;
+
+/// Background work and where it stands.
+#[derive(Debug, Default)]
+pub(super) struct Background {
+    /// Every timer of an hour before this one has been handled.
+    timers_from: Timestamp,
+    /// The last page of timers was full.
+    more_timers: bool,
+    /// Who waits until nothing is due any more.
+    catching_up: Vec<oneshot::Sender<()>>,
+    sweep: Option<Sweep>,
+}
+
+#[derive(Debug)]
+struct Sweep {
+    after: Option<DeviceUuid>,
+    /// Told when every profile has been looked at.
+    done: oneshot::Sender<()>,
+}
+
+impl Background {
+    /// Answers once nothing is due any more.
+    pub(super) fn catch_up(&mut self, reply: oneshot::Sender<()>) {
+        self.catching_up.push(reply);
+    }
+
+    /// Brings every profile up to the catalog, from the first; a sweep under way begins anew.
+    pub(super) fn sweep(&mut self, done: oneshot::Sender<()>) {
+        self.sweep = Some(Sweep { after: None, done });
+    }
+
+    /// How long the engine thread may wait for something to arrive.
+    pub(super) fn patience(&self) -> Duration {
+        if self.more_timers {
+            Duration::ZERO
+        } else if self.sweep.is_some() {
+            SWEEP_PAUSE
+        } else {
+            TICK
+        }
+    }
+
+    /// Wakes profiles whose timer is due, one page of them, in order of their hours. Whoever waited
+    /// for that is returned when there are no more.
+    ///
+    /// Under a virtual clock each is woken at its own hour, as if time had passed step by step.
+    pub(super) fn wake(
+        &mut self,
+        moment: Moment,
+        is_virtual: bool,
+        core: &mut Core,
+        store: &Store,
+        batch: &mut Batch,
+        hint: &mut impl FnMut(DestinationHint),
+    ) -> Result<Vec<oneshot::Sender<()>>, StoreError> {
+        let hour = Timestamp(moment.now.0.div_euclid(HOUR) * HOUR);
+        for (at, uuid) in core.take_due() {
+            core.wake(
+                Moment {
+                    now: moment.now,
+                    ..moment
+                },
+                at,
+                &uuid,
+                store,
+                batch,
+                &mut *hint,
+            )?;
+        }
+        if hour < self.timers_from && !self.more_timers {
+            return Ok(std::mem::take(&mut self.catching_up));
+        }
+        let next_hour = hour.plus_seconds(HOUR);
+        let timers = store.timers(self.timers_from, next_hour, TIMERS_PER_STEP)?;
+        for (at, uuid) in &timers {
+            let now = if is_virtual { *at } else { moment.now };
+            core.wake(
+                Moment { now, ..moment },
+                *at,
+                uuid,
+                store,
+                batch,
+                &mut *hint,
+            )?;
+        }
+        self.more_timers = timers.len() == TIMERS_PER_STEP;
+        if self.more_timers {
+            // The rows of this page are gone once its step is durable; until then they are read
+            // again and found to be done.
+            return Ok(Vec::new());
+        }
+        self.timers_from = next_hour;
+        Ok(std::mem::take(&mut self.catching_up))
+    }
+
+    /// Brings a page of profiles up to the catalog. The one who asked is returned at the end.
+    pub(super) fn sweep_step(
+        &mut self,
+        moment: Moment,
+        core: &mut Core,
+        store: &Store,
+        batch: &mut Batch,
+        hint: &mut impl FnMut(DestinationHint),
+    ) -> Result<Option<oneshot::Sender<()>>, StoreError> {
+        let Some(mut sweep) = self.sweep.take() else {
+            return Ok(None);
+        };
+        let generation = core.catalog().compiled.generation();
+        let profiles = store.profiles(sweep.after.as_ref(), SWEPT_PER_STEP)?;
+        for (uuid, profile) in &profiles {
+            if profile.generation != generation {
+                core.change(moment, Change::Wake, uuid, store, batch, &mut *hint)?;
+            }
+        }
+        if profiles.len() < SWEPT_PER_STEP {
+            return Ok(Some(sweep.done));
+        }
+        sweep.after = profiles.last().map(|(uuid, _)| uuid.clone());
+        self.sweep = Some(sweep);
+        Ok(None)
+    }
+}

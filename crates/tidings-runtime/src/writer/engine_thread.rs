@@ -1,0 +1,283 @@
+//! The engine thread: takes what has arrived, applies it, and hands the changes to the committer.
+
+use super::{
+    After, Control, EVENTS_PER_STEP, SCAN_PAGE, Step, Submission, background::Background, batch,
+};
+use crate::{
+    clock::Clock,
+    core::{Core, DestinationHint},
+    inbox::Scanned,
+    stats::ServiceStats,
+};
+use crossbeam_channel::{Receiver, Sender, select};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+use tidings_dispatch::{Hint, Kind};
+use tidings_engine::Moment;
+use tidings_model::{DestinationId, DeviceUuid};
+use tidings_store::{Store, StoreError};
+
+pub(super) struct EngineThread {
+    pub(super) core: Core,
+    pub(super) store: Arc<Store>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) stats: Arc<ServiceStats>,
+    pub(super) durable: Arc<AtomicU64>,
+    /// Sequence number of the last batch handed to the committer.
+    pub(super) seq: u64,
+    pub(super) steps: Sender<Step>,
+    pub(super) spares: Receiver<Step>,
+    pub(super) background: Background,
+}
+
+/// Ends the engine thread.
+enum Stop {
+    Asked,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What woke the engine thread up.
+enum Arrival {
+    Control(Control),
+    Submission(Submission),
+    /// Nothing: it is time for background work.
+    Tick,
+}
+
+impl EngineThread {
+    pub(super) fn run(mut self, submitted: &Receiver<Submission>, controls: &Receiver<Control>) {
+        loop {
+            match self.step(submitted, controls) {
+                Ok(()) => {}
+                Err(Stop::Asked) => return,
+                Err(Stop::Failed(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        submitted: &Receiver<Submission>,
+        controls: &Receiver<Control>,
+    ) -> Result<(), Stop> {
+        let arrival = select! {
+            recv(controls) -> control => Arrival::Control(control.map_err(|_| Stop::Asked)?),
+            recv(submitted) -> submission => {
+                Arrival::Submission(submission.map_err(|_| Stop::Asked)?)
+            }
+            default(self.background.patience()) => Arrival::Tick,
+        };
+        let is_tick = matches!(arrival, Arrival::Tick);
+        let (first_control, first_submission) = match arrival {
+            Arrival::Control(control) => (Some(control), None),
+            Arrival::Submission(submission) => (None, Some(submission)),
+            Arrival::Tick => (None, None),
+        };
+        let mut step = self.spares.try_recv().unwrap_or_default();
+        let moment = Moment {
+            now: self.clock.now(),
+            seq: self.seq + 1,
+            epoch: self.store.epoch(),
+        };
+        let mut stop = Ok(());
+        for control in first_control.into_iter().chain(controls.try_iter()) {
+            if matches!(control, Control::Stop) {
+                stop = Err(Stop::Asked);
+                continue;
+            }
+            self.control(moment, control, &mut step)?;
+        }
+        // What is due by the clock comes before what is only now happening.
+        self.background(moment, is_tick, &mut step)?;
+        let mut events = 0;
+        let mut next = first_submission.or_else(|| submitted.try_recv().ok());
+        while let Some(submission) = next {
+            events += submission.events.len();
+            self.submit(moment, submission, &mut step)?;
+            next = if events < EVENTS_PER_STEP {
+                submitted.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        self.hand_over(moment, step)?;
+        stop
+    }
+
+    fn background(
+        &mut self,
+        moment: Moment,
+        is_tick: bool,
+        step: &mut Step,
+    ) -> Result<(), StoreError> {
+        let (core, store, batch) = (&mut self.core, &*self.store, &mut step.batch);
+        let hints = &mut step.hints;
+        let mut hint = |new| add_hint(hints, new);
+        let is_virtual = self.clock.is_virtual();
+        let caught_up = self
+            .background
+            .wake(moment, is_virtual, core, store, batch, &mut hint)?;
+        step.after
+            .extend(caught_up.into_iter().map(|reply| After::Flushed { reply }));
+        if is_tick {
+            let swept = self
+                .background
+                .sweep_step(moment, core, store, batch, &mut hint)?;
+            step.after
+                .extend(swept.map(|reply| After::Flushed { reply }));
+        }
+        Ok(())
+    }
+
+    /// Ends the step: its changes go to the committer.
+    fn hand_over(&mut self, moment: Moment, mut step: Step) -> Result<(), Stop> {
+        let durable = self.durable.load(Ordering::Acquire);
+        self.core.finish(moment, durable, &mut step.batch);
+        if !step.batch.is_empty() {
+            self.seq = moment.seq;
+            step.seq = moment.seq;
+        }
+        let tally = self.core.take_tally();
+        let stats = &self.stats;
+        stats
+            .segments_entered
+            .fetch_add(tally.entered, Ordering::Relaxed);
+        stats.segments_left.fetch_add(tally.left, Ordering::Relaxed);
+        // The committer is gone only after a failure, which it has reported.
+        self.steps.send(step).map_err(|_| Stop::Asked)
+    }
+
+    fn submit(
+        &mut self,
+        moment: Moment,
+        submission: Submission,
+        step: &mut Step,
+    ) -> Result<(), StoreError> {
+        let Submission {
+            events,
+            reply,
+            permit,
+        } = submission;
+        let mut answer = Vec::with_capacity(events.len());
+        for event in &events {
+            let (batch, hints) = (&mut step.batch, &mut step.hints);
+            let submitted =
+                self.core
+                    .submit(moment, event, &*self.store, batch, random_uuid, |new| {
+                        add_hint(hints, new)
+                    })?;
+            answer.push(submitted);
+        }
+        step.after.push(After::Answer {
+            reply,
+            answer,
+            permit,
+        });
+        Ok(())
+    }
+
+    fn control(
+        &mut self,
+        moment: Moment,
+        control: Control,
+        step: &mut Step,
+    ) -> Result<(), StoreError> {
+        let (core, store, batch) = (&mut self.core, &*self.store, &mut step.batch);
+        match control {
+            Control::Take {
+                kind,
+                destination,
+                namespace,
+                users,
+            } => {
+                let users = core.take(moment, kind, destination, namespace, users, store, batch)?;
+                step.after.push(After::Taken {
+                    kind,
+                    destination,
+                    namespace,
+                    users,
+                });
+            }
+            Control::Settle {
+                kind: Kind::Batch,
+                destination,
+                namespace,
+                users,
+                ..
+            } => core.settle_batch(moment, destination, namespace, &users, store, batch)?,
+            Control::Settle {
+                kind: Kind::Realtime,
+                destination,
+                namespace,
+                users,
+                policy,
+                reason,
+            } => {
+                core.settle(
+                    moment,
+                    destination,
+                    namespace,
+                    &users,
+                    policy,
+                    &reason,
+                    store,
+                    batch,
+                )?;
+            }
+            Control::Scan { destination, after } => {
+                let rows = store.pending(destination, after.as_ref(), SCAN_PAGE)?;
+                let next = if rows.len() < SCAN_PAGE {
+                    None
+                } else {
+                    rows.last().map(|(uuid, _)| uuid.clone())
+                };
+                let mut hints = Vec::with_capacity(rows.len());
+                for (uuid, _) in &rows {
+                    core.hints_of(moment, destination, uuid, store, |hint| hints.push(hint))?;
+                }
+                let scanned = Scanned { hints, next };
+                step.after.push(After::Scanned {
+                    destination,
+                    scanned,
+                });
+            }
+            Control::Batch { destination, order } => {
+                let news = batch::obey(core, moment, destination, order, store, batch)?;
+                step.after
+                    .extend(news.map(|news| After::Batch { destination, news }));
+            }
+            Control::Flush { reply } => step.after.push(After::Flushed { reply }),
+            Control::CatchUp { reply } => self.background.catch_up(reply),
+            Control::Replace { catalog } => core.set_catalog(catalog),
+            Control::Sweep { done } => self.background.sweep(done),
+            Control::Stop => {}
+        }
+        Ok(())
+    }
+}
+
+fn add_hint(hints: &mut Vec<(DestinationId, Vec<Hint>)>, new: DestinationHint) {
+    match hints.iter_mut().find(|(id, _)| *id == new.destination) {
+        Some((_, hints)) => hints.push(new.hint),
+        None => hints.push((new.destination, vec![new.hint])),
+    }
+}
+
+/// A new device id. Randomness of the system does not fail on the platforms we run on; if it did,
+/// going on with a predictable id would link unrelated devices.
+fn random_uuid() -> DeviceUuid {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    DeviceUuid::from_random(bytes)
+}

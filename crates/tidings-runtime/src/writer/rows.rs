@@ -1,0 +1,86 @@
+//! The store, as the core reads and writes it.
+
+use crate::core::{Changes, Rows};
+use tidings_engine::Profile;
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
+use tidings_store::{Batch, BatchRecord, Link, PendingRow, Store, StoreError, Undelivered};
+
+impl Rows for Store {
+    type Error = StoreError;
+
+    fn profile(&self, uuid: &DeviceUuid) -> Result<Option<Profile>, StoreError> {
+        Self::profile(self, uuid)
+    }
+
+    fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, StoreError> {
+        Self::link(self, data_source, id)
+    }
+
+    fn batch_changes(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, StoreError> {
+        Self::batch_changes(self, destination, after, limit)
+    }
+
+    fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, StoreError> {
+        Ok(self.batch_records(destination)?.last().copied())
+    }
+}
+
+impl Changes for Batch {
+    fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile) {
+        Self::put_profile(self, uuid, profile);
+    }
+
+    fn put_link(&mut self, data_source: DataSourceId, id: &str, link: &Link) {
+        Self::put_link(self, data_source, id, link);
+    }
+
+    fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow) {
+        Self::put_pending(self, destination, uuid, row);
+    }
+
+    fn delete_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        Self::delete_pending(self, destination, uuid);
+    }
+
+    fn put_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
+        Self::put_timer(self, at, uuid);
+    }
+
+    fn delete_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
+        Self::delete_timer(self, at, uuid);
+    }
+
+    fn put_undelivered(
+        &mut self,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+        why: &Undelivered,
+    ) {
+        Self::put_undelivered(self, destination, uuid, why);
+    }
+
+    fn delete_undelivered(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        Self::delete_undelivered(self, destination, uuid);
+    }
+
+    fn put_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        Self::put_batch_change(self, destination, uuid);
+    }
+
+    fn delete_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        Self::delete_batch_change(self, destination, uuid);
+    }
+
+    fn put_batch_record(&mut self, destination: DestinationId, record: &BatchRecord) {
+        Self::put_batch_record(self, destination, record);
+    }
+
+    fn delete_batch_record(&mut self, destination: DestinationId, number: u32) {
+        Self::delete_batch_record(self, destination, number);
+    }
+}

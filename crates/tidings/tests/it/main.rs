@@ -1,0 +1,21 @@
+//! The program as its users meet it: the real executable, real sockets, partners over TLS.
+//!
+//! Nothing here sleeps: whatever is waited for is watched for, up to a deadline.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "what fails in a helper fails its test"
+)]
+
+mod backlog;
+mod command_line;
+mod event_api;
+mod failing_partners;
+mod load;
+mod refused_addresses;
+mod simulate;
+mod start_and_stop;
+mod sudden_death;
+mod support;
+mod worked_example;
