@@ -50,13 +50,17 @@ fn pack_and_settle(bencher: Bencher<'_, '_>, devices: u64) {
 /// Does what the dispatcher asks for, without a network; returns the devices that were settled.
 fn perform(dispatcher: &mut Dispatcher<u64>, action: Action<u64>) -> usize {
     match action {
-        Action::Take { namespace, users } => {
+        Action::Take {
+            kind,
+            namespace,
+            users,
+        } => {
             let taken = users.into_iter().map(|uuid| Taken {
                 uuid,
                 seq: 1,
                 objects: vec![1],
             });
-            dispatcher.taken(namespace, taken.collect());
+            dispatcher.taken(kind, namespace, taken.collect());
             0
         }
         Action::Send { message, .. } => {
@@ -64,6 +68,6 @@ fn perform(dispatcher: &mut Dispatcher<u64>, action: Action<u64>) -> usize {
             0
         }
         Action::Settle { users, .. } => users.len(),
-        Action::Retry { .. } | Action::Rescan => 0,
+        Action::Retry { .. } | Action::Rescan | Action::BatchPage { .. } | Action::BatchDone => 0,
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! A message that was given up makes the destination *failing*: its held devices are probed one
 //! message at a time, at intervals that double up to a bound. After several in a row it is *open*:
-//! nothing but probes is sent until one succeeds.
+//! nothing but probes is sent until one succeeds. Messages of a batch that are given up make it
+//! failing too, which pauses the batch, but never open: they must not hold up real time.
 
+use crate::Kind;
 use std::time::Duration;
 use tidings_model::Millis;
 
@@ -55,18 +57,15 @@ impl Breaker {
     }
 
     /// A message was given up.
-    pub(crate) fn gave_up(&mut self, now: Millis) {
-        match &mut self.failing {
-            Some(failing) => failing.given_up = failing.given_up.saturating_add(1),
-            None => {
-                let next_probe = now.plus(PROBE_FIRST);
-                self.failing = Some(Failing {
-                    since: now,
-                    given_up: 1,
-                    pause: PROBE_FIRST,
-                    next_probe,
-                });
-            }
+    pub(crate) fn gave_up(&mut self, now: Millis, kind: Kind) {
+        let failing = self.failing.get_or_insert_with(|| Failing {
+            since: now,
+            given_up: 0,
+            pause: PROBE_FIRST,
+            next_probe: now.plus(PROBE_FIRST),
+        });
+        if kind == Kind::Realtime {
+            failing.given_up = failing.given_up.saturating_add(1);
         }
     }
 
@@ -86,6 +85,10 @@ impl Breaker {
 
     pub(crate) fn next_probe(&self) -> Option<Millis> {
         self.failing.as_ref().map(|failing| failing.next_probe)
+    }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.failing.is_none()
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The state machine of one destination.
 
 use crate::{
+    batch::{self, BatchQueue, Next},
     breaker::{Breaker, Health},
     lane::{Lane, Touch, Turn},
 };
@@ -66,11 +67,22 @@ pub struct Taken<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(pub u64);
 
+/// What a message is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Told because something happened.
+    Realtime,
+    /// Told in a batch.
+    Batch,
+}
+
 /// What the caller is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action<P> {
     /// Build the user objects of these devices and answer with [`Dispatcher::taken`].
     Take {
+        /// What is to be built.
+        kind: Kind,
         /// The namespace.
         namespace: DataSourceId,
         /// The devices, oldest first.
@@ -81,6 +93,8 @@ pub enum Action<P> {
     Send {
         /// The message.
         message: MessageId,
+        /// What it is part of.
+        kind: Kind,
         /// The namespace.
         namespace: DataSourceId,
         /// Its user objects, in order.
@@ -96,6 +110,8 @@ pub enum Action<P> {
     Settle {
         /// The message.
         message: MessageId,
+        /// What it was part of.
+        kind: Kind,
         /// The namespace.
         namespace: DataSourceId,
         /// Devices whose outcome is now known.
@@ -105,6 +121,14 @@ pub enum Action<P> {
     /// beginning, and answer with [`Dispatcher::hint`] for each row, then
     /// [`Dispatcher::rescanned`].
     Rescan,
+    /// Read the next page of the set of changes since the last batch and answer with
+    /// [`Dispatcher::batch_page`].
+    BatchPage {
+        /// The page is the first one.
+        first: bool,
+    },
+    /// Every device of the batch was told, or given up for this time.
+    BatchDone,
 }
 
 /// The outcome for one device in one namespace.
@@ -139,6 +163,7 @@ enum Reading {
 
 #[derive(Debug)]
 struct Message {
+    kind: Kind,
     lane: usize,
     /// Devices in the message, each with the number of its user object among its own.
     members: Vec<(DeviceUuid, usize)>,
@@ -155,6 +180,7 @@ pub struct Dispatcher<P> {
     messages: HashMap<MessageId, Message, foldhash::fast::RandomState>,
     ready: VecDeque<(MessageId, Vec<P>)>,
     retries: BinaryHeap<Reverse<(Millis, MessageId)>>,
+    batch: BatchQueue<P>,
     /// Messages being attempted or waiting for their retry.
     in_flight: usize,
     /// Messages that takes under way may become.
@@ -172,12 +198,13 @@ impl<P> Dispatcher<P> {
     /// A dispatcher that knows nothing yet: it begins by reading the pending set.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let lanes = settings
+        let lanes: Vec<_> = settings
             .namespaces
             .iter()
             .map(|&namespace| Lane::new(namespace))
             .collect();
         Self {
+            batch: BatchQueue::new(lanes.len()),
             settings,
             lanes,
             breaker: Breaker::default(),
@@ -228,6 +255,25 @@ impl<P> Dispatcher<P> {
             && self.reading == Reading::Idle
             && self.waiting() == 0
             && self.actions.is_empty()
+            && !self.batch.is_running()
+    }
+
+    /// Whether a batch is under way.
+    #[must_use]
+    pub fn is_batch_running(&self) -> bool {
+        self.batch.is_running()
+    }
+
+    /// Begins a batch. One that is under way begins anew from the first page.
+    pub fn begin_batch(&mut self) {
+        self.batch.begin();
+    }
+
+    /// The answer to [`Action::BatchPage`]: the devices of the page, and whether it was the last.
+    pub fn batch_page(&mut self, hints: Vec<Hint>, complete: bool) {
+        let lanes = &self.lanes;
+        let lane = |namespace| lanes.iter().position(|lane| lane.namespace == namespace);
+        self.batch.page(hints, complete, lane);
     }
 
     /// A device has something to tell.
@@ -279,12 +325,11 @@ impl<P> Dispatcher<P> {
     }
 
     /// The answer to [`Action::Take`]: the devices in the order of the action.
-    pub fn taken(&mut self, namespace: DataSourceId, users: Vec<Taken<P>>) {
+    pub fn taken(&mut self, kind: Kind, namespace: DataSourceId, users: Vec<Taken<P>>) {
         let Some(index) = self.lane(namespace) else {
             return;
         };
-        let reserved = users.len().div_ceil(self.settings.users_max.max(1));
-        self.reserved = self.reserved.saturating_sub(reserved);
+        self.unreserve(kind, users.len());
         let mut members = Vec::new();
         let mut objects = Vec::new();
         for user in users {
@@ -299,22 +344,30 @@ impl<P> Dispatcher<P> {
                 objects.push(object);
                 if objects.len() >= self.settings.users_max {
                     let full = std::mem::take(&mut objects);
-                    self.make_message(index, std::mem::take(&mut members), full);
+                    self.make_message(kind, index, std::mem::take(&mut members), full);
                 }
             }
         }
         if !objects.is_empty() {
-            self.make_message(index, members, objects);
+            self.make_message(kind, index, members, objects);
         }
     }
 
-    /// The devices of a [`Action::Take`] could not be read; they wait again.
+    fn unreserve(&mut self, kind: Kind, users: usize) {
+        let messages = users.div_ceil(self.settings.users_max.max(1));
+        let reserved = match kind {
+            Kind::Realtime => &mut self.reserved,
+            Kind::Batch => &mut self.batch.reserved,
+        };
+        *reserved = reserved.saturating_sub(messages);
+    }
+
+    /// The devices of a [`Action::Take`] in real time could not be read; they wait again.
     pub fn not_taken(&mut self, now: Millis, namespace: DataSourceId, users: &[DeviceUuid]) {
         let Some(index) = self.lane(namespace) else {
             return;
         };
-        let reserved = users.len().div_ceil(self.settings.users_max.max(1));
-        self.reserved = self.reserved.saturating_sub(reserved);
+        self.unreserve(Kind::Realtime, users.len());
         if let Some(lane) = self.lanes.get_mut(index) {
             for uuid in users {
                 lane.put_back(
@@ -328,18 +381,28 @@ impl<P> Dispatcher<P> {
         }
     }
 
-    fn make_message(&mut self, lane: usize, members: Vec<(DeviceUuid, usize)>, objects: Vec<P>) {
+    fn make_message(
+        &mut self,
+        kind: Kind,
+        lane: usize,
+        members: Vec<(DeviceUuid, usize)>,
+        objects: Vec<P>,
+    ) {
         let id = MessageId(self.next_message);
         self.next_message += 1;
         self.messages.insert(
             id,
             Message {
+                kind,
                 lane,
                 members,
                 attempts: 0,
             },
         );
-        self.ready.push_back((id, objects));
+        match kind {
+            Kind::Realtime => self.ready.push_back((id, objects)),
+            Kind::Batch => self.batch.ready.push_back((id, objects)),
+        }
     }
 
     fn lane(&self, namespace: DataSourceId) -> Option<usize> {
@@ -365,13 +428,17 @@ impl<P> Dispatcher<P> {
             self.retries.push(Reverse((now.plus(pause), id)));
             return;
         }
+        let kind = message.kind;
         self.in_flight -= 1;
+        if kind == Kind::Batch {
+            self.batch.ended(success);
+        }
         if success {
             if self.breaker.succeeded() {
                 self.recover();
             }
         } else {
-            self.breaker.gave_up(now);
+            self.breaker.gave_up(now, kind);
         }
         self.end_message(now, id, success);
     }
@@ -393,7 +460,10 @@ impl<P> Dispatcher<P> {
                 seq,
                 acknowledged,
             };
-            let hold = !user.delivered() && self.settings.after_failure == FailurePolicy::Hold;
+            // What a batch could not tell stays in its set on disk.
+            let hold = message.kind == Kind::Realtime
+                && !user.delivered()
+                && self.settings.after_failure == FailurePolicy::Hold;
             let objects = u16::try_from(user.acknowledged.len()).unwrap_or(u16::MAX);
             lane.land(
                 &user.uuid,
@@ -407,6 +477,7 @@ impl<P> Dispatcher<P> {
         let namespace = lane.namespace;
         self.actions.push_back(Action::Settle {
             message: id,
+            kind: message.kind,
             namespace,
             users,
         });
@@ -441,7 +512,7 @@ impl<P> Dispatcher<P> {
             return Some(Action::Retry { message: id });
         }
         if self.in_flight < self.settings.in_flight_max
-            && let Some((message, objects)) = self.ready.pop_front()
+            && let Some((kind, message, objects)) = self.next_ready()
         {
             self.in_flight += 1;
             let lane = self
@@ -451,6 +522,7 @@ impl<P> Dispatcher<P> {
             let namespace = lane.map_or(DataSourceId::NONE, |lane| lane.namespace);
             return Some(Action::Send {
                 message,
+                kind,
                 namespace,
                 objects,
             });
@@ -459,7 +531,18 @@ impl<P> Dispatcher<P> {
             return None;
         }
         self.prepare_probe(now);
-        self.poll_take(now).or_else(|| self.poll_rescan())
+        self.poll_take(now)
+            .or_else(|| self.poll_rescan())
+            .or_else(|| self.poll_batch(now))
+    }
+
+    /// Messages that are built; those of a batch come last.
+    fn next_ready(&mut self) -> Option<(Kind, MessageId, Vec<P>)> {
+        if let Some((message, objects)) = self.ready.pop_front() {
+            return Some((Kind::Realtime, message, objects));
+        }
+        let (message, objects) = self.batch.next_ready(self.settings.in_flight_max)?;
+        Some((Kind::Batch, message, objects))
     }
 
     /// Outcomes that are known but not handed out yet; for a caller that stops and begins nothing
@@ -518,6 +601,7 @@ impl<P> Dispatcher<P> {
         self.probes = 0;
         self.reserved += users.len().div_ceil(users_max.max(1));
         Some(Action::Take {
+            kind: Kind::Realtime,
             namespace: lane.namespace,
             users,
         })
@@ -540,6 +624,53 @@ impl<P> Dispatcher<P> {
         Some(Action::Rescan)
     }
 
+    fn poll_batch(&mut self, now: Millis) -> Option<Action<P>> {
+        let hold = self.settings.after_failure == FailurePolicy::Hold;
+        let messages_max = self.may_take_batch(now);
+        let users_max = self.settings.users_max.max(1);
+        match self
+            .batch
+            .next(now, &mut self.lanes, users_max, messages_max, hold)?
+        {
+            Next::Take { lane, users } => {
+                self.probes = 0;
+                let namespace = self.lanes.get(lane)?.namespace;
+                let kind = Kind::Batch;
+                Some(Action::Take {
+                    kind,
+                    namespace,
+                    users,
+                })
+            }
+            Next::Page { first } => Some(Action::BatchPage { first }),
+            Next::Done => Some(Action::BatchDone),
+        }
+    }
+
+    /// Messages of a batch that may be built now: none while one in real time is ready or due, and
+    /// none but a probe while the destination is failing.
+    fn may_take_batch(&self, now: Millis) -> usize {
+        let Settings {
+            users_max, linger, ..
+        } = self.settings;
+        let due = |lane: &Lane| {
+            lane.due(users_max, linger, now)
+                .is_some_and(|due| due <= now)
+        };
+        if !self.ready.is_empty() || self.lanes.iter().any(due) {
+            return 0;
+        }
+        if !self.breaker.is_healthy() {
+            return self.probes.min(1);
+        }
+        let busy = self.in_flight + self.reserved + self.batch.waiting_messages();
+        self.settings
+            .in_flight_max
+            .saturating_sub(busy)
+            .min(self.batch.room(self.settings.in_flight_max))
+            .min(batch::messages_per_take(users_max, MESSAGES_PER_TAKE_MAX))
+    }
+
     /// The next moment at which [`Dispatcher::poll`] can have something to do without further
     /// input; `None` when only input can change that.
     #[must_use]
@@ -559,10 +690,15 @@ impl<P> Dispatcher<P> {
                     .min()
             })
             .flatten();
-        [retry, lanes, self.breaker.next_probe()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            retry,
+            lanes,
+            self.breaker.next_probe(),
+            self.batch.next_pass(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 

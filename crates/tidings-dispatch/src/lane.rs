@@ -1,5 +1,6 @@
 //! The devices of one namespace that wait for one destination, in order of age.
 
+use crate::Kind;
 use hashbrown::HashMap;
 use std::{collections::VecDeque, time::Duration};
 use tidings_model::{DataSourceId, DeviceUuid, Millis};
@@ -10,9 +11,10 @@ pub(crate) enum Place {
     /// In the queue.
     Waiting(Turn),
     /// Its user objects have been asked for.
-    Taking { touched: Option<Touch> },
+    Taking { kind: Kind, touched: Option<Touch> },
     /// Its user objects are in messages.
     InFlight {
+        kind: Kind,
         seq: u64,
         acknowledged: Vec<bool>,
         outstanding: usize,
@@ -46,6 +48,10 @@ pub(crate) struct Lane {
     /// Oldest first. Entries whose place is not `Held` any more are skipped.
     held: VecDeque<DeviceUuid>,
     held_count: usize,
+    /// Places that are in a message of a batch, or about to be.
+    batch_places: usize,
+    /// A device that was not free is so now.
+    freed: bool,
 }
 
 impl Lane {
@@ -57,12 +63,14 @@ impl Lane {
             waiting_objects: 0,
             held: VecDeque::new(),
             held_count: 0,
+            batch_places: 0,
+            freed: false,
         }
     }
 
-    /// Devices whose state is kept in memory.
+    /// Devices whose state is kept in memory, without those that only a batch brought here.
     pub(crate) fn len(&self) -> usize {
-        self.places.len()
+        self.places.len() - self.batch_places
     }
 
     pub(crate) fn waiting_len(&self) -> usize {
@@ -83,7 +91,7 @@ impl Lane {
             }
             // The user objects on their way were built from this touch or a later one.
             Some(Place::InFlight { seq, .. }) if touch.seq <= *seq => {}
-            Some(Place::Taking { touched } | Place::InFlight { touched, .. }) => {
+            Some(Place::Taking { touched, .. } | Place::InFlight { touched, .. }) => {
                 let since = touched.map_or(touch.turn.since, |earlier| earlier.turn.since);
                 *touched = Some(Touch {
                     turn: Turn {
@@ -136,7 +144,10 @@ impl Lane {
             }
             objects += more;
             self.waiting_objects -= more;
-            *place = Place::Taking { touched: None };
+            *place = Place::Taking {
+                kind: Kind::Realtime,
+                touched: None,
+            };
             users.extend(self.waiting.pop_front());
             if objects >= objects_max {
                 return;
@@ -144,9 +155,29 @@ impl Lane {
         }
     }
 
-    /// The device's user objects were built from the state of touch `seq`.
+    /// Moves a device of a batch out of its queue, unless something is being told about it already.
+    pub(crate) fn take_batch(&mut self, uuid: &DeviceUuid) -> bool {
+        if self.places.contains_key(uuid) {
+            return false;
+        }
+        let place = Place::Taking {
+            kind: Kind::Batch,
+            touched: None,
+        };
+        self.places.insert(uuid.clone(), place);
+        self.batch_places += 1;
+        true
+    }
+
+    /// Whether devices became free since the last call.
+    pub(crate) fn take_freed(&mut self) -> bool {
+        std::mem::take(&mut self.freed)
+    }
+
+    /// The device's user objects were built from the state of touch `seq`; a batch answers no touch
+    /// and names 0.
     pub(crate) fn taken(&mut self, uuid: &DeviceUuid, seq: u64, objects: usize) -> bool {
-        let Some(Place::Taking { touched }) = self.places.get(uuid) else {
+        let Some(&Place::Taking { kind, touched }) = self.places.get(uuid) else {
             return false;
         };
         let touched = touched.filter(|touch| touch.seq > seq);
@@ -156,6 +187,7 @@ impl Lane {
         }
         let acknowledged = vec![false; objects];
         let place = Place::InFlight {
+            kind,
             seq,
             acknowledged,
             outstanding: objects,
@@ -168,6 +200,7 @@ impl Lane {
     /// The device could not be taken now: back to the end of the queue.
     pub(crate) fn put_back(&mut self, uuid: &DeviceUuid, turn: Turn) {
         if let Some(Place::Taking { .. }) = self.places.get(uuid) {
+            self.leave(uuid);
             self.wait(uuid.clone(), turn);
         }
     }
@@ -214,11 +247,25 @@ impl Lane {
     }
 
     fn end(&mut self, uuid: &DeviceUuid, touched: Option<Touch>) {
+        self.leave(uuid);
         match touched {
             Some(touch) => self.wait(uuid.clone(), touch.turn),
-            None => {
-                self.places.remove(uuid);
+            None => self.freed = true,
+        }
+    }
+
+    fn leave(&mut self, uuid: &DeviceUuid) {
+        let place = self.places.remove(uuid);
+        if let Some(
+            Place::Taking {
+                kind: Kind::Batch, ..
             }
+            | Place::InFlight {
+                kind: Kind::Batch, ..
+            },
+        ) = place
+        {
+            self.batch_places -= 1;
         }
     }
 
@@ -242,8 +289,9 @@ impl Lane {
     pub(crate) fn forget_held(&mut self) -> bool {
         while let Some(uuid) = self.held.pop_front() {
             if let Some(Place::Held(_)) = self.places.get(&uuid) {
-                self.places.remove(&uuid);
+                self.leave(&uuid);
                 self.held_count -= 1;
+                self.freed = true;
                 return true;
             }
         }

@@ -11,12 +11,15 @@
 //!   it is in flight is remembered and sent after the outcome;
 //! - memory is bounded by [`Settings::waiting_max`]; what does not fit is read again from the
 //!   pending set, which is the truth ([`Action::Rescan`]);
+//! - a batch waits for real time: none of its messages is built while one in real time is ready,
+//!   and they take at most half of the places in flight;
 //! - every message is attempted at most `1 + retries` times, with the same bytes.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod breaker;
 mod dispatcher;
 mod lane;
 
 pub use breaker::Health;
-pub use dispatcher::{Action, Dispatcher, Hint, MessageId, Settings, SettledUser, Taken};
+pub use dispatcher::{Action, Dispatcher, Hint, Kind, MessageId, Settings, SettledUser, Taken};

@@ -1,7 +1,7 @@
 //! One event of one device: what it changes, and who must be told.
 
 use crate::{
-    CompiledCatalog, Profile,
+    BatchMark, CompiledCatalog, Profile,
     evaluate::{self, Evaluation},
     profile::IdKey,
     realise,
@@ -71,6 +71,8 @@ pub struct Effects {
     pub parts: Vec<Part>,
     /// The timer row of the profile is to be moved: from where, and to where.
     pub timer: Option<(Option<Timestamp>, Option<Timestamp>)>,
+    /// Destinations whose next batch has something to tell now, or nothing any more; in order.
+    pub batch_marks: Vec<BatchMark>,
 }
 
 /// The engine: it has no state of its own but buffers.
@@ -155,6 +157,7 @@ impl Engine {
         let time = event.time.unwrap_or(now).min(now);
         send::assume_told_by_earlier_run(moment, catalog, profile);
         let was_unseen = time::is_unseen(profile, now);
+        let renewed = profile.generation != catalog.generation();
         if time::is_idle(profile, now) {
             // Its timer has not come round yet; the device has left everything all the same.
             self.forget(moment, catalog, profile, &in_flight);
@@ -175,6 +178,10 @@ impl Engine {
         self.evaluation.evaluate(catalog, profile, now);
         self.send(Cause::Seen, moment, catalog, profile, in_flight);
         self.plan(catalog, profile);
+        let Effects { entered, left, .. } = &self.effects;
+        if renewed || !entered.is_empty() || !left.is_empty() || !self.new_namespaces.is_empty() {
+            self.mark_batches(moment, catalog, profile);
+        }
         (Applied::Changed, &self.effects)
     }
 
@@ -200,6 +207,7 @@ impl Engine {
         self.effects.touched.clear();
         self.effects.parts.clear();
         self.effects.timer = None;
+        self.effects.batch_marks.clear();
     }
 
     /// A trait whose time ran out before this event starts again at count 1, so it goes first.

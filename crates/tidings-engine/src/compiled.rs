@@ -55,6 +55,8 @@ pub struct CompiledCatalog {
     readers: Lists,
     /// Ascending by id.
     destinations: Vec<CompiledDestination>,
+    /// Indices of the destinations that get batches.
+    batch_destinations: Vec<u32>,
     /// For the segment at index `n`, the destinations it is mapped to.
     mapped: Lists,
     data_sources: Vec<DataSourceId>,
@@ -124,6 +126,10 @@ impl CompiledCatalog {
             .map(|d| compile_destination(d, &segments))
             .collect();
         destinations.sort_by_key(|destination| destination.id);
+        let batch_destinations = (0u32..)
+            .zip(&destinations)
+            .filter_map(|(index, destination)| destination.batches.then_some(index))
+            .collect();
         let mapped = index::mapped(&segments, &destinations);
         let mut data_sources: Vec<_> = catalog
             .data_sources
@@ -140,6 +146,7 @@ impl CompiledCatalog {
             segments,
             readers,
             destinations,
+            batch_destinations,
             mapped,
             data_sources,
             has_folders: catalog
@@ -266,6 +273,11 @@ impl CompiledCatalog {
     pub(crate) fn mapped(&self, segment: SegmentId) -> &[u32] {
         self.segment_index(segment)
             .map_or(&[], |index| self.mapped.get(index as usize))
+    }
+
+    /// Indices of the destinations that get batches.
+    pub(crate) fn batch_destinations(&self) -> &[u32] {
+        &self.batch_destinations
     }
 
     pub(crate) fn destination_at(&self, index: u32) -> Option<&CompiledDestination> {

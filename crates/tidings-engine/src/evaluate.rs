@@ -136,8 +136,12 @@ fn forget_deleted_segments(catalog: &CompiledCatalog, profile: &mut Profile) {
     for destination in &mut profile.destinations {
         destination.told.retain(|&id| exists(id));
         destination.owed.retain(|zero| exists(zero.segment));
+        for baseline in &mut destination.batch.baselines {
+            baseline.segments.retain(|&id| exists(id));
+        }
     }
+    // One that is in the set of changes of its batch is taken out of that first.
     profile
         .destinations
-        .retain(|state| catalog.destination(state.id).is_some());
+        .retain(|state| state.batch.marked.is_some() || catalog.destination(state.id).is_some());
 }

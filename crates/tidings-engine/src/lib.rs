@@ -9,10 +9,12 @@
 //! - [`Engine::wake`]: what time alone changes; [`Engine::opt_out`] and [`Engine::delete`]: what
 //!   people ask for;
 //! - [`Engine::take`]: what one destination is told about one device in one namespace, now;
-//! - [`Engine::settle`]: what the outcome of that message means for the profile.
+//! - [`Engine::settle`]: what the outcome of that message means for the profile;
+//! - [`Engine::take_batch`] and [`Engine::settle_batch`]: the same for the daily batch.
 #![forbid(unsafe_code)]
 
 mod apply;
+mod batch;
 mod compiled;
 mod evaluate;
 pub mod profile;
@@ -27,11 +29,12 @@ mod properties;
 mod testing;
 
 pub use apply::{Applied, Effects, Engine, Moment, Part, Touched, check_references};
+pub use batch::BatchMark;
 pub use compiled::{
     CompileError, CompiledCatalog, CompiledDestination, GLOBAL_DATA_SOURCES, MappingChanges,
 };
 pub use profile::{
-    DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId, SegmentState,
-    TraitState,
+    Baseline, BatchState, DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId,
+    SegmentState, TraitState,
 };
 pub use tell::{Flight, FlightObject, SegmentEntry, Settled, UserObject};

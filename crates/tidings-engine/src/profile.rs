@@ -7,7 +7,9 @@
 //! - every trait in `traits` was live at `evaluated`; expiry removes the whole entry;
 //! - a segment in a destination's `told` that the device is not in has a zero in `owed`, and a zero
 //!   is never owed for a segment the device is in;
-//! - an [`IdKey`] used by a destination names an entry of `ids`.
+//! - an [`IdKey`] used by a destination names an entry of `ids`;
+//! - a destination's `batch.marked` is set exactly while its next batch has something to tell, now or
+//!   on a later day.
 
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, RegionId, SegmentId, Timestamp, TraitId, UtcDay,
@@ -116,6 +118,28 @@ pub struct DestinationState {
     pub when_seen: bool,
     /// Set while the pair is in the pending set.
     pub pending: Option<Pending>,
+    /// What its batches told.
+    pub batch: BatchState,
+}
+
+/// What the batches of one destination told about the device, and whether the next one has more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchState {
+    /// Per namespace, ascending: what the last batch left the partner with. A namespace in which it
+    /// knows of no membership has no entry.
+    pub baselines: Vec<Baseline>,
+    /// Set while the pair is in the set of changes: which run of the process put it there. A batch
+    /// of an earlier run may have told them without its outcome being known.
+    pub marked: Option<u32>,
+}
+
+/// The memberships that a partner knows from batches, under the ids of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Baseline {
+    /// The namespace.
+    pub namespace: DataSourceId,
+    /// Segments told with Status 1 and not with Status 0 since, ascending.
+    pub segments: Vec<SegmentId>,
 }
 
 /// A Status 0 that a partner has not acknowledged.

@@ -13,7 +13,8 @@
 use crate::{
     CompiledCatalog, CompiledDestination, Engine, Moment, Part, Profile, Touched,
     apply::{insert_sorted, remove_sorted},
-    profile::{DestinationState, IdKey, OwedZero, Pending, ProfileId},
+    batch,
+    profile::{BatchState, DestinationState, IdKey, OwedZero, Pending, ProfileId},
 };
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced,
@@ -208,9 +209,16 @@ pub(crate) fn assume_told_by_earlier_run(
             .pending
             .as_ref()
             .is_some_and(|pending| pending.epoch != moment.epoch);
-        let Some(destination) = catalog.destination(state.id).filter(|_| earlier) else {
+        let marked = state.batch.marked.is_some_and(|run| run != moment.epoch);
+        let Some(destination) = catalog.destination(state.id) else {
             continue;
         };
+        if marked {
+            batch::assume_told(moment, destination, profile);
+        }
+        if !earlier {
+            continue;
+        }
         let told: Vec<_> = ones(destination, profile, moment.now).collect();
         let ids = told_under(destination, profile);
         let Some(state) = profile.destinations.get_mut(index) else {
@@ -330,17 +338,21 @@ pub(crate) fn gets_ones(
 
 /// Whether this is the entry that stands for "no id of the partner's" at this destination: the one
 /// of its first namespace. Another destination may have put one into another namespace of this one.
-fn is_blank_of(destination: &CompiledDestination, id: &ProfileId) -> bool {
+pub(crate) fn is_blank_of(destination: &CompiledDestination, id: &ProfileId) -> bool {
     id.id.is_empty() && destination.namespaces.first() == Some(&id.data_source)
 }
 
-fn is_synced(destination: &CompiledDestination, ids: &[ProfileId]) -> bool {
+pub(crate) fn is_synced(destination: &CompiledDestination, ids: &[ProfileId]) -> bool {
     ids.iter()
         .any(|id| id.linked && destination.tells_in(id.data_source))
 }
 
 /// A destination that is told about devices it has no id for gets an entry with an empty id.
-fn ensure_blank_id(destination: &CompiledDestination, profile: &mut Profile, now: Timestamp) {
+pub(crate) fn ensure_blank_id(
+    destination: &CompiledDestination,
+    profile: &mut Profile,
+    now: Timestamp,
+) {
     if destination.unsynced != Unsynced::Blank || is_synced(destination, &profile.ids) {
         return;
     }
@@ -406,10 +418,11 @@ pub(crate) fn owes(owed: &[OwedZero], id: IdKey) -> impl Iterator<Item = Segment
 
 impl DestinationState {
     /// Whether the id must be kept for this destination: it was told something under it, owes it a
-    /// zero, or may have a message on its way to it.
+    /// zero, or may have a message on its way to it. The blank id waits for the batch as well.
     pub(crate) fn refers_to(&self, id: &ProfileId) -> bool {
         self.told_ids.binary_search(&id.key).is_ok()
             || self.owed.iter().any(|zero| zero.id == id.key)
+            || id.id.is_empty() && self.batch.marked.is_some()
             || self
                 .pending
                 .as_ref()
@@ -443,6 +456,7 @@ impl Profile {
                     undelivered: false,
                     when_seen: false,
                     pending: None,
+                    batch: BatchState::default(),
                 };
                 self.destinations.insert(at, empty);
                 at
@@ -473,7 +487,7 @@ impl Profile {
         };
         for state in &mut self.destinations {
             // Under an id that is gone the partner knows of nothing that is still true.
-            if state.told.is_empty() && state.pending.is_none() {
+            if state.told.is_empty() && state.pending.is_none() && state.batch.is_empty() {
                 state.told_ids.retain(is_linked);
             }
         }
@@ -484,6 +498,7 @@ impl Profile {
                 || !state.told.is_empty()
                 || !state.told_ids.is_empty()
                 || !state.owed.is_empty()
+                || !state.batch.is_empty()
         });
         if self.ids.iter().all(|id| id.linked) {
             return;

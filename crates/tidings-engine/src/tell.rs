@@ -7,7 +7,7 @@ use crate::{
     CompiledCatalog, CompiledDestination, Engine, Profile,
     apply::{insert_sorted, remove_sorted},
     compiled::same_text,
-    profile::{IdKey, OwedZero},
+    profile::{IdKey, OwedZero, ProfileId},
     send,
 };
 use tidings_model::{DataSourceId, DestinationId, SegmentId, Timestamp};
@@ -83,15 +83,9 @@ impl Engine {
             return None;
         }
         let ones: Vec<_> = send::ones(destination, profile, now).collect();
-        let mut ids: Vec<_> = profile
-            .ids
-            .iter()
-            .filter(|id| id.data_source == namespace)
-            .collect();
-        ids.sort_by_key(|id| std::cmp::Reverse((id.linked, id.linked_at, id.key)));
         let mut objects = Vec::new();
         let mut entries = Vec::new();
-        for id in ids {
+        for id in newest_ids(profile, namespace) {
             let gets_ones = !ones.is_empty() && send::gets_ones(destination, profile, id);
             let zeros: Vec<_> = send::owes(&state.owed, id.key)
                 .filter(|&zero| {
@@ -142,54 +136,10 @@ impl Engine {
         flight: &Flight,
         acknowledged: impl Fn(usize) -> bool,
     ) -> Settled {
-        let segments = &profile.segments;
-        let is_in = |id: &SegmentId| segments.binary_search_by_key(id, |state| state.id).is_ok();
-        let Ok(at) = profile
-            .destinations
-            .binary_search_by_key(&destination, |state| state.id)
-        else {
-            return Settled::Cleared;
-        };
-        let Some(state) = profile.destinations.get_mut(at) else {
-            return Settled::Cleared;
-        };
-        // An id may have made room for others in the meantime.
-        let ids = &profile.ids;
-        let exists = |key: IdKey| ids.binary_search_by_key(&key, |id| id.key).is_ok();
-        for object in &flight.objects {
-            if object.ones && exists(object.id) {
-                insert_sorted(&mut state.told_ids, object.id);
-            }
-        }
-        for &segment in &flight.ones {
-            let owed = state.owed.iter().any(|zero| zero.segment == segment);
-            if owed || is_in(&segment) {
-                insert_sorted(&mut state.told, segment);
-            }
-        }
-        let mut all = true;
-        for (index, object) in flight.objects.iter().enumerate() {
-            if !acknowledged(index) {
-                all = false;
-                continue;
-            }
-            for &segment in &object.zeros {
-                remove_sorted(
-                    &mut state.owed,
-                    &OwedZero {
-                        segment,
-                        id: object.id,
-                    },
-                );
-                if state.owed.iter().all(|zero| zero.segment != segment) && !is_in(&segment) {
-                    remove_sorted(&mut state.told, &segment);
-                }
-            }
-        }
-        if all {
-            self.clear_part(profile, destination, namespace, flight.seq)
-        } else {
-            Settled::Pending
+        match record_told(profile, destination, flight, acknowledged) {
+            None => Settled::Cleared,
+            Some(true) => self.clear_part(profile, destination, namespace, flight.seq),
+            Some(false) => Settled::Pending,
         }
     }
 
@@ -251,7 +201,70 @@ impl CompiledCatalog {
     }
 }
 
-fn push_entries<'a>(
+/// Notes what a flight told: its ones may have reached the partner, and zeros that were acknowledged
+/// are not owed any more. True when all of it was acknowledged, `None` when nothing is known about
+/// the destination any more.
+pub(crate) fn record_told(
+    profile: &mut Profile,
+    destination: DestinationId,
+    flight: &Flight,
+    acknowledged: impl Fn(usize) -> bool,
+) -> Option<bool> {
+    let segments = &profile.segments;
+    let is_in = |id: &SegmentId| segments.binary_search_by_key(id, |state| state.id).is_ok();
+    let at = profile
+        .destinations
+        .binary_search_by_key(&destination, |state| state.id)
+        .ok()?;
+    let state = profile.destinations.get_mut(at)?;
+    // An id may have made room for others in the meantime.
+    let ids = &profile.ids;
+    let exists = |key: IdKey| ids.binary_search_by_key(&key, |id| id.key).is_ok();
+    for object in &flight.objects {
+        if object.ones && exists(object.id) {
+            insert_sorted(&mut state.told_ids, object.id);
+        }
+    }
+    for &segment in &flight.ones {
+        let owed = state.owed.iter().any(|zero| zero.segment == segment);
+        if owed || is_in(&segment) {
+            insert_sorted(&mut state.told, segment);
+        }
+    }
+    let mut all = true;
+    for (index, object) in flight.objects.iter().enumerate() {
+        if !acknowledged(index) {
+            all = false;
+            continue;
+        }
+        for &segment in &object.zeros {
+            remove_sorted(
+                &mut state.owed,
+                &OwedZero {
+                    segment,
+                    id: object.id,
+                },
+            );
+            if state.owed.iter().all(|zero| zero.segment != segment) && !is_in(&segment) {
+                remove_sorted(&mut state.told, &segment);
+            }
+        }
+    }
+    Some(all)
+}
+
+/// The ids of a namespace, linked ones first, the newest first.
+pub(crate) fn newest_ids(profile: &Profile, namespace: DataSourceId) -> Vec<&ProfileId> {
+    let mut ids: Vec<_> = profile
+        .ids
+        .iter()
+        .filter(|id| id.data_source == namespace)
+        .collect();
+    ids.sort_by_key(|id| std::cmp::Reverse((id.linked, id.linked_at, id.key)));
+    ids
+}
+
+pub(crate) fn push_entries<'a>(
     entries: &mut Vec<SegmentEntry<'a>>,
     destination: &'a CompiledDestination,
     segments: &[SegmentId],
@@ -271,22 +284,24 @@ fn push_entries<'a>(
 
 /// A `Segment_ID` appears once per user object: of several mappings that share a text, one entry
 /// is kept, with Status 1 if any has it. Ones come first, so that is the first one.
-fn merge_shared_values(entries: &mut Vec<SegmentEntry<'_>>) {
+pub(crate) fn merge_shared_values(entries: &mut Vec<SegmentEntry<'_>>) {
     let mut kept = 0;
     for index in 0..entries.len() {
         let Some(&entry) = entries.get(index) else {
             break;
         };
         let earlier = entries.get(..kept).unwrap_or_default();
-        if !earlier
-            .iter()
-            .any(|other| same_text((other.segment, other.value), (entry.segment, entry.value)))
-        {
+        if !earlier.iter().any(|other| same_value(other, &entry)) {
             entries.swap(kept, index);
             kept += 1;
         }
     }
     entries.truncate(kept);
+}
+
+/// Whether both are sent as the same `Segment_ID`.
+pub(crate) fn same_value(a: &SegmentEntry<'_>, b: &SegmentEntry<'_>) -> bool {
+    same_text((a.segment, a.value), (b.segment, b.value))
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ impl Engine {
             self.effects.timer = Some((old, None));
         }
         self.plan(catalog, profile);
+        self.mark_batches(moment, catalog, profile);
         &self.effects
     }
 
@@ -67,6 +68,7 @@ impl Engine {
         self.evaluation.leave_all(catalog, profile, moment.now);
         self.send(Cause::Asked, moment, catalog, profile, in_flight);
         self.plan(catalog, profile);
+        self.mark_batches(moment, catalog, profile);
         &self.effects
     }
 
@@ -94,6 +96,7 @@ impl Engine {
         profile.erase(catalog);
         profile.event_ids.clear();
         self.plan(catalog, profile);
+        self.mark_batches(moment, catalog, profile);
         &self.effects
     }
 

@@ -2,6 +2,8 @@
 //!
 //! It has no authentication yet, which is why the server binds it to loopback only.
 
+mod batches;
+
 use crate::{
     destination::read,
     server::Shared,
@@ -27,6 +29,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/v1/status", get(status))
+        .route("/v1/destinations/{id}/batches", get(batches::history))
         .route("/v1/dev/clock", post(move_clock))
         .fallback(tidings_collect::problem::not_found)
         .with_state(shared)
@@ -74,6 +77,7 @@ fn destination(named: &NamedStats) -> Value {
         waiting,
         held,
         in_flight,
+        next_batch,
         refused,
     } = stats.state();
     let health = match (&refused, health) {
@@ -93,6 +97,7 @@ fn destination(named: &NamedStats) -> Value {
         "waiting": waiting,
         "held": held,
         "in_flight": in_flight,
+        "next_batch": next_batch.map(|at| at.to_string()),
         "messages_delivered": read(&stats.messages_delivered),
         "messages_failed": read(&stats.messages_failed),
         "users_told": read(&stats.users_told),

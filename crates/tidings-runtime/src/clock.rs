@@ -5,6 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 use tidings_model::{Millis, Timestamp};
+use tokio::sync::Notify;
 
 /// Tells the time of day, and a monotonic time for lingering and deadlines.
 #[derive(Debug)]
@@ -12,6 +13,7 @@ pub(crate) struct Clock {
     /// Virtual seconds since 1970; `None` for the system's clock.
     virtual_now: Option<AtomicI64>,
     started: Instant,
+    moved: Notify,
 }
 
 impl Clock {
@@ -21,6 +23,7 @@ impl Clock {
         Self {
             virtual_now: None,
             started: Instant::now(),
+            moved: Notify::new(),
         }
     }
 
@@ -30,6 +33,7 @@ impl Clock {
         Self {
             virtual_now: Some(AtomicI64::new(now.0)),
             started: Instant::now(),
+            moved: Notify::new(),
         }
     }
 
@@ -67,6 +71,12 @@ impl Clock {
             return false;
         };
         let before = virtual_now.fetch_max(now.0, Ordering::AcqRel);
+        self.moved.notify_waiters();
         before <= now.0
+    }
+
+    /// Waits until a virtual clock is moved. A move before the call is not noticed. Cancel safe.
+    pub(crate) async fn moved(&self) {
+        self.moved.notified().await;
     }
 }

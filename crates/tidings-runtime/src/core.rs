@@ -7,18 +7,23 @@
 //! Its callers keep one promise for it: nothing it returns leaves the process before the changes of
 //! the same step, and of all steps before, are durable.
 
+mod batch;
+
+pub use batch::{BATCHES_KEPT, BatchPage};
+
 use crate::{cache::Cache, message::MessageFormat};
 use hashbrown::HashMap;
 use std::sync::Arc;
 use tidings_collect::Submitted;
-use tidings_dispatch::{Hint, SettledUser, Taken};
+use tidings_dispatch::{Hint, Kind, SettledUser, Taken};
 use tidings_engine::{
-    Applied, CompiledCatalog, Effects, Engine, Flight, MappingChanges, Moment, Profile, Settled,
+    Applied, BatchMark, CompiledCatalog, Effects, Engine, Flight, MappingChanges, Moment, Profile,
+    Settled, UserObject,
 };
 use tidings_model::{
     Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, SegmentId, Timestamp,
 };
-use tidings_store::{Link, PendingRow, Undelivered};
+use tidings_store::{BatchRecord, Link, PendingRow, Undelivered};
 
 /// Where rows are read.
 pub trait Rows {
@@ -36,6 +41,24 @@ pub trait Rows {
     /// # Errors
     /// When the row cannot be read.
     fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, Self::Error>;
+
+    /// Up to `limit` devices with changes since the destination's last batch, after the device
+    /// `after` or from the first.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn batch_changes(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, Self::Error>;
+
+    /// The destination's latest batch, if there was one.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, Self::Error>;
 }
 
 /// Where writes are collected.
@@ -56,6 +79,14 @@ pub trait Changes {
     fn put_undelivered(&mut self, destination: DestinationId, uuid: &DeviceUuid, why: &Undelivered);
     /// Takes a pair off the list of undelivered ones.
     fn delete_undelivered(&mut self, destination: DestinationId, uuid: &DeviceUuid);
+    /// Puts a pair into the set of changes since the destination's last batch.
+    fn put_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid);
+    /// Takes a pair out of the set of changes since the destination's last batch.
+    fn delete_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid);
+    /// Writes a batch of a destination.
+    fn put_batch_record(&mut self, destination: DestinationId, record: &BatchRecord);
+    /// Removes a batch of a destination.
+    fn delete_batch_record(&mut self, destination: DestinationId, number: u32);
 }
 
 /// A hint for one destination's dispatcher.
@@ -148,7 +179,7 @@ struct Cached {
     dirty: bool,
 }
 
-type FlightKey = (DestinationId, DataSourceId);
+type FlightKey = (DestinationId, DataSourceId, Kind);
 type Flights = HashMap<DeviceUuid, Vec<(FlightKey, Flight)>, foldhash::fast::RandomState>;
 
 /// The state of the one writer.
@@ -162,6 +193,8 @@ pub struct Core {
     dirty: Vec<DeviceUuid>,
     due: Vec<(Timestamp, DeviceUuid)>,
     tally: Tally,
+    /// The latest batch of every destination that was asked about.
+    batches: HashMap<DestinationId, BatchRecord, foldhash::fast::FixedState>,
 }
 
 impl Core {
@@ -177,6 +210,7 @@ impl Core {
             dirty: Vec::new(),
             due: Vec::new(),
             tally: Tally::default(),
+            batches: HashMap::default(),
         }
     }
 
@@ -361,9 +395,14 @@ impl Core {
     ///
     /// # Errors
     /// As [`Core::submit`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is taken has this many sides"
+    )]
     pub fn take<R: Rows>(
         &mut self,
         moment: Moment,
+        kind: Kind,
         destination: DestinationId,
         namespace: DataSourceId,
         users: Vec<DeviceUuid>,
@@ -376,6 +415,7 @@ impl Core {
             let user = self.take_one(
                 moment,
                 &catalog,
+                kind,
                 destination,
                 namespace,
                 &uuid,
@@ -393,6 +433,7 @@ impl Core {
         &mut self,
         moment: Moment,
         catalog: &ActiveCatalog,
+        kind: Kind,
         destination: DestinationId,
         namespace: DataSourceId,
         uuid: &DeviceUuid,
@@ -401,35 +442,46 @@ impl Core {
     ) -> Result<(u64, Vec<Vec<u8>>), R::Error> {
         let cached = load(&mut self.profiles, uuid, rows)?;
         let profile = &cached.profile;
-        let seq = profile
-            .destination(destination)
-            .and_then(|state| state.pending.as_ref())
-            .map_or(moment.seq, |pending| pending.seq);
+        let seq = match kind {
+            Kind::Batch => 0,
+            Kind::Realtime => profile
+                .destination(destination)
+                .and_then(|state| state.pending.as_ref())
+                .map_or(moment.seq, |pending| pending.seq),
+        };
         let compiled = catalog.compiled.destination(destination);
         let (Some(compiled), Some(format)) = (compiled, catalog.format(destination)) else {
             return Ok((seq, Vec::new()));
         };
         let mut objects = Vec::new();
         let regions: Vec<u32> = profile.regions.iter().map(|region| region.0).collect();
-        let flight = self
-            .engine
-            .take(moment.now, compiled, profile, namespace, |object| {
-                objects.extend(format.user(uuid, &regions, profile.evaluated, &object));
-            });
+        let emit = |object: UserObject<'_>| {
+            objects.extend(format.user(uuid, &regions, profile.evaluated, &object));
+        };
+        let engine = &mut self.engine;
+        let flight = match kind {
+            Kind::Realtime => engine.take(moment.now, compiled, profile, namespace, emit),
+            Kind::Batch => engine.take_batch(moment.now, compiled, profile, namespace, emit),
+        };
         match flight {
             Some(flight) => {
                 self.flights
                     .entry_ref(uuid)
                     .or_default()
-                    .push(((destination, namespace), flight));
+                    .push(((destination, namespace, kind), flight));
             }
+            None if kind == Kind::Batch => {}
             None => {
                 let profile = &mut cached.profile;
                 let was_pending = profile
                     .destination(destination)
                     .is_some_and(|state| state.pending.is_some());
                 let settled = self.engine.clear_part(profile, destination, namespace, seq);
-                if was_pending {
+                let mark = self
+                    .engine
+                    .mark_batch(moment, &catalog.compiled, profile, destination);
+                write_mark(mark, uuid, changes);
+                if was_pending || mark.is_some() {
                     mark_dirty(&mut self.dirty, cached, uuid);
                 }
                 if settled == Settled::Cleared {
@@ -440,7 +492,7 @@ impl Core {
         Ok((seq, objects))
     }
 
-    /// Records the outcome of a message for its devices.
+    /// Records the outcome of a message in real time for its devices.
     ///
     /// # Errors
     /// As [`Core::submit`].
@@ -456,8 +508,10 @@ impl Core {
         rows: &R,
         changes: &mut impl Changes,
     ) -> Result<(), R::Error> {
+        let catalog = Arc::clone(&self.catalog);
         for user in users {
-            let Some(flight) = self.land(&user.uuid, (destination, namespace)) else {
+            let key = (destination, namespace, Kind::Realtime);
+            let Some(flight) = self.land(&user.uuid, key) else {
                 continue;
             };
             let cached = load(&mut self.profiles, &user.uuid, rows)?;
@@ -488,6 +542,10 @@ impl Core {
             if settled == Settled::Cleared {
                 changes.delete_pending(destination, &user.uuid);
             }
+            let mark = self
+                .engine
+                .mark_batch(moment, &catalog.compiled, profile, destination);
+            write_mark(mark, &user.uuid, changes);
             mark_dirty(&mut self.dirty, cached, &user.uuid);
         }
         Ok(())
@@ -566,7 +624,7 @@ fn in_flight(flights: &Flights, uuid: &DeviceUuid) -> impl Fn(DestinationId, Seg
     let flights = flights.get(uuid);
     move |destination, segment| {
         flights.is_some_and(|flights| {
-            flights.iter().any(|((other, _), flight)| {
+            flights.iter().any(|((other, ..), flight)| {
                 *other == destination && flight.ones.binary_search(&segment).is_ok()
             })
         })
@@ -596,6 +654,9 @@ fn publish(
             }
         }
     }
+    for &mark in &effects.batch_marks {
+        write_mark(Some(mark), uuid, changes);
+    }
     for touched in &effects.touched {
         if touched.newly {
             let row = PendingRow {
@@ -617,6 +678,18 @@ fn publish(
                 hint: new,
             });
         }
+    }
+}
+
+/// Keeps the set of changes since the last batch as the marks in the profiles are.
+fn write_mark(mark: Option<BatchMark>, uuid: &DeviceUuid, changes: &mut impl Changes) {
+    match mark {
+        Some(BatchMark {
+            destination,
+            marked: true,
+        }) => changes.put_batch_change(destination, uuid),
+        Some(BatchMark { destination, .. }) => changes.delete_batch_change(destination, uuid),
+        None => {}
     }
 }
 

@@ -80,11 +80,16 @@ impl Deliveries {
     pub(crate) fn follow(&self, catalog: &Arc<ActiveCatalog>, tasks: &mut JoinSet<()>) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *running);
+        let mut starting = Vec::new();
         for destination in &catalog.catalog.destinations {
             let old = before.remove(&destination.id);
             let kept = match old {
                 Some(old) if *old.destination == *destination => old,
-                old => self.start(destination, catalog, old, tasks),
+                old => {
+                    let (new, task) = self.start(destination, catalog, old);
+                    starting.push(task);
+                    new
+                }
             };
             running.insert(destination.id, kept);
         }
@@ -95,6 +100,10 @@ impl Deliveries {
             .iter()
             .map(|(id, running)| (*id, Arc::clone(&running.inbox)));
         self.inboxes.store(Arc::new(inboxes.collect()));
+        // Only now would answers to what the new tasks ask reach them.
+        for task in starting {
+            tasks.spawn(task);
+        }
     }
 
     fn start(
@@ -102,8 +111,7 @@ impl Deliveries {
         destination: &Destination,
         catalog: &Arc<ActiveCatalog>,
         old: Option<Running>,
-        tasks: &mut JoinSet<()>,
-    ) -> Running {
+    ) -> (Running, impl Future<Output = ()> + Send + 'static) {
         let destination = Arc::new(destination.clone());
         // Figures go on over a change of the configuration.
         let stats = old
@@ -134,7 +142,7 @@ impl Deliveries {
                 Arc::clone(&stats),
             )
         });
-        tasks.spawn(async move {
+        let work = async move {
             if let Some(mut old) = old {
                 old.stop.send_replace(true);
                 // An error means that it has ended already.
@@ -144,14 +152,15 @@ impl Deliveries {
                 task.run(stopping).await;
             }
             end.send_replace(true);
-        });
-        Running {
+        };
+        let running = Running {
             destination,
             inbox,
             stats,
             stop,
             ended,
-        }
+        };
+        (running, work)
     }
 
     /// Tells every task to finish.

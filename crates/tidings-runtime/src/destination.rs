@@ -3,6 +3,9 @@
 //! Nothing is shared with other destinations but the writer's queue and the machine: own mailbox,
 //! own connections, own bound of messages in flight.
 
+mod batch;
+
+use self::batch::BatchState;
 use crate::{
     clock::Clock,
     core::ActiveCatalog,
@@ -18,7 +21,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tidings_dispatch::{Action, Dispatcher, Health, MessageId};
+use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId};
 use tidings_egress::{
     Attempt, Endpoint, Request,
     oauth::{BearerToken, TokenSource},
@@ -53,6 +56,7 @@ pub(crate) struct DestinationTask {
     attempts: JoinSet<Attempted>,
     /// Where the scan under way goes on.
     scan_from: Option<DeviceUuid>,
+    batch: Option<BatchState>,
     spare: Mail,
 }
 
@@ -92,6 +96,7 @@ impl DestinationTask {
             messages: HashMap::new(),
             attempts: JoinSet::new(),
             scan_from: None,
+            batch: None,
             spare: Mail::default(),
         }
     }
@@ -99,7 +104,9 @@ impl DestinationTask {
     /// Delivers until `stopping` turns true; then waits for the attempts under way, records their
     /// outcomes and ends. What is not on its way stays in the pending set.
     pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        self.start_batches();
         loop {
+            self.begin_batch_if_due();
             self.act();
             let wakeup = self.wakeup();
             self.publish();
@@ -110,6 +117,7 @@ impl DestinationTask {
                     self.attempted(done);
                 }
                 () = self.inbox.arrived() => self.read_mail(),
+                () = self.clock.moved(), if self.batch.is_some() => {}
                 () = sleep_until(wakeup.unwrap_or_else(Instant::now)), if wakeup.is_some() => {}
             }
         }
@@ -120,7 +128,14 @@ impl DestinationTask {
     }
 
     fn wakeup(&self) -> Option<Instant> {
-        let at = self.dispatcher.next_wakeup(self.clock.millis())?;
+        let now = self.clock.millis();
+        let look = self.batch.as_ref().map(|_| now.plus(batch::LOOK_EVERY));
+        let at = self
+            .dispatcher
+            .next_wakeup(now)
+            .into_iter()
+            .chain(look)
+            .min()?;
         // A millisecond is the resolution of the clock: wake up just after, not just before.
         Some(Instant::from_std(
             self.clock.instant(at) + Duration::from_micros(500),
@@ -137,8 +152,11 @@ impl DestinationTask {
         if std::mem::take(&mut mail.lost) {
             self.dispatcher.lost_hints();
         }
-        for (namespace, users) in mail.taken.drain(..) {
-            self.dispatcher.taken(namespace, users);
+        for (kind, namespace, users) in mail.taken.drain(..) {
+            self.dispatcher.taken(kind, namespace, users);
+        }
+        for news in mail.batch.drain(..) {
+            self.batch_news(news);
         }
         if let Some(scanned) = mail.scanned.take() {
             for hint in scanned.hints {
@@ -155,9 +173,14 @@ impl DestinationTask {
     fn act(&mut self) {
         while let Some(action) = self.dispatcher.poll(self.clock.millis()) {
             match action {
-                Action::Take { namespace, users } => {
+                Action::Take {
+                    kind,
+                    namespace,
+                    users,
+                } => {
                     let destination = self.destination.id;
                     self.writer.control(Control::Take {
+                        kind,
                         destination,
                         namespace,
                         users,
@@ -165,6 +188,7 @@ impl DestinationTask {
                 }
                 Action::Send {
                     message,
+                    kind: _,
                     namespace,
                     objects,
                 } => {
@@ -173,11 +197,14 @@ impl DestinationTask {
                 Action::Retry { message } => self.attempt(message),
                 Action::Settle {
                     message,
+                    kind,
                     namespace,
                     users,
                 } => {
-                    self.settle(message, namespace, users);
+                    self.settle(message, kind, namespace, users);
                 }
+                Action::BatchPage { first } => self.read_batch_page(first),
+                Action::BatchDone => self.end_batch(),
                 Action::Rescan => {
                     let (destination, after) = (self.destination.id, self.scan_from.clone());
                     self.writer.control(Control::Scan { destination, after });
@@ -191,11 +218,12 @@ impl DestinationTask {
         for action in self.dispatcher.settled() {
             if let Action::Settle {
                 message,
+                kind,
                 namespace,
                 users,
             } = action
             {
-                self.settle(message, namespace, users);
+                self.settle(message, kind, namespace, users);
             }
         }
     }
@@ -278,6 +306,7 @@ impl DestinationTask {
     fn settle(
         &mut self,
         message: MessageId,
+        kind: Kind,
         namespace: DataSourceId,
         users: Vec<tidings_dispatch::SettledUser>,
     ) {
@@ -291,6 +320,7 @@ impl DestinationTask {
                 users = outgoing.users,
                 failure,
                 held = self.destination.after_failure == FailurePolicy::Hold,
+                batch = kind == Kind::Batch,
                 "message given up"
             );
             let now = self.clock.now();
@@ -303,6 +333,7 @@ impl DestinationTask {
             add(&self.stats.users_told, outgoing.users);
         }
         self.writer.control(Control::Settle {
+            kind,
             destination: self.destination.id,
             namespace,
             users,
@@ -313,6 +344,7 @@ impl DestinationTask {
 
     fn publish(&self) {
         let (waiting, held) = (self.dispatcher.waiting(), self.dispatcher.held());
+        let next_batch = self.batch.as_ref().and_then(BatchState::next);
         let (health, in_flight) = (self.dispatcher.health(), self.dispatcher.in_flight());
         self.stats.update(|state| {
             if health == Health::Healthy {
@@ -322,6 +354,7 @@ impl DestinationTask {
             state.waiting = waiting;
             state.held = held;
             state.in_flight = in_flight;
+            state.next_batch = next_batch;
         });
     }
 }

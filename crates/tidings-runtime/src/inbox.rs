@@ -1,8 +1,10 @@
 //! What the writer tells one destination's task, without ever waiting for it.
 
+use crate::core::BatchPage;
 use std::sync::{Mutex, PoisonError};
-use tidings_dispatch::{Hint, Taken};
+use tidings_dispatch::{Hint, Kind, Taken};
 use tidings_model::{DataSourceId, DeviceUuid, limits};
+use tidings_store::BatchRecord;
 use tokio::sync::Notify;
 
 /// A mailbox of bounded size. Hints that do not fit are dropped, and the task is told that some
@@ -13,6 +15,9 @@ pub(crate) struct Inbox {
     arrived: Notify,
 }
 
+/// Devices with their user objects, encoded.
+type TakenUsers = Vec<Taken<Vec<u8>>>;
+
 /// What arrived since the last time.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
@@ -20,9 +25,24 @@ pub(crate) struct Mail {
     /// Hints were dropped.
     pub(crate) lost: bool,
     /// Answers to takes: as many as were asked for.
-    pub(crate) taken: Vec<(DataSourceId, Vec<Taken<Vec<u8>>>)>,
+    pub(crate) taken: Vec<(Kind, DataSourceId, TakenUsers)>,
     /// Answers to scans: at most one is asked for at a time.
     pub(crate) scanned: Option<Scanned>,
+    /// Answers about the batch: as many as were asked for.
+    pub(crate) batch: Vec<BatchNews>,
+}
+
+/// What the writer says about a destination's batch.
+#[derive(Debug)]
+pub(crate) enum BatchNews {
+    /// The latest batch of all.
+    Last(Option<BatchRecord>),
+    /// A batch begins, or goes on after a restart.
+    Began(BatchRecord),
+    /// A page of the set of changes.
+    Page(BatchPage),
+    /// The batch has ended.
+    Ended,
 }
 
 /// A page of the pending set.
@@ -46,8 +66,12 @@ impl Inbox {
         });
     }
 
-    pub(crate) fn taken(&self, namespace: DataSourceId, users: Vec<Taken<Vec<u8>>>) {
-        self.put(|mail| mail.taken.push((namespace, users)));
+    pub(crate) fn taken(&self, kind: Kind, namespace: DataSourceId, users: TakenUsers) {
+        self.put(|mail| mail.taken.push((kind, namespace, users)));
+    }
+
+    pub(crate) fn batch(&self, news: BatchNews) {
+        self.put(|mail| mail.batch.push(news));
     }
 
     pub(crate) fn scanned(&self, scanned: Scanned) {

@@ -13,6 +13,7 @@ mod destination;
 mod inbox;
 pub mod message;
 pub mod reload;
+mod schedule;
 pub mod secret;
 mod server;
 pub mod settings;

@@ -5,6 +5,7 @@
 //! clock, and new device ids come from a counter.
 
 use crate::core::{ActiveCatalog, Change, Changes, Core, DestinationHint, Rows};
+use crate::schedule::{Lateness, Schedule};
 use crate::settings::dispatch_settings;
 use hashbrown::HashMap;
 use std::{
@@ -13,12 +14,12 @@ use std::{
     sync::Arc,
 };
 use tidings_collect::Submitted;
-use tidings_dispatch::{Action, Dispatcher};
+use tidings_dispatch::{Action, Dispatcher, Kind};
 use tidings_engine::{CompileError, Moment, Profile};
 use tidings_model::{
     Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, Millis, Timestamp,
 };
-use tidings_store::{Link, PendingRow, Undelivered};
+use tidings_store::{BatchRecord, Link, PendingRow, Undelivered};
 
 /// A message that would be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct SentMessage<'a> {
     pub time: Timestamp,
     /// To whom.
     pub destination: DestinationId,
+    /// What it is part of.
+    pub kind: Kind,
     /// The exact bytes.
     pub body: &'a [u8],
 }
@@ -38,6 +41,7 @@ pub struct Simulation {
     rows: MemoryRows,
     changes: MemoryChanges,
     dispatchers: Dispatchers,
+    batches: Batches,
     now: Millis,
     seq: u64,
     new_devices: u64,
@@ -48,11 +52,13 @@ impl Simulation {
     #[must_use]
     pub fn new(catalog: Arc<ActiveCatalog>, start: Timestamp) -> Self {
         let dispatchers = dispatchers(&catalog.catalog);
+        let batches = schedules(&catalog.catalog, start);
         Self {
             core: Core::new(catalog, 1 << 20),
             rows: MemoryRows::default(),
             changes: MemoryChanges::default(),
             dispatchers,
+            batches,
             now: millis(start),
             seq: 0,
             new_devices: 0,
@@ -73,6 +79,7 @@ impl Simulation {
             self.now = due.max(self.now);
             self.drain(sent);
             self.wake(sent);
+            self.begin_batches(sent);
         }
         self.now = until.max(self.now);
     }
@@ -83,7 +90,8 @@ impl Simulation {
             .dispatchers
             .values()
             .filter_map(|dispatcher| dispatcher.next_wakeup(self.now));
-        dispatchers.chain(timer).min()
+        let batches = self.batches.values().filter_map(Schedule::next).map(millis);
+        dispatchers.chain(timer).chain(batches).min()
     }
 
     /// Wakes every profile whose timer is due.
@@ -95,6 +103,23 @@ impl Simulation {
             self.rows.timers.pop_first();
             self.change(Change::Wake, &uuid, sent);
         }
+    }
+
+    /// Begins every batch that is due. What time changed at the same instant is in it.
+    fn begin_batches(&mut self, sent: &mut impl FnMut(SentMessage<'_>)) {
+        let moment = self.moment();
+        let due = |(&id, schedule): (_, &Schedule)| Some((id, schedule.due(moment.now)?));
+        let due: Vec<_> = self.batches.iter().filter_map(due).collect();
+        for (id, at) in due {
+            let (rows, changes) = (&self.rows, &mut self.changes);
+            let record = infallible(self.core.begin_batch(moment, id, at, rows, changes));
+            self.commit(moment);
+            if let Some(schedule) = self.batches.get_mut(&id) {
+                schedule.began(&record);
+            }
+            self.with(id, Dispatcher::begin_batch);
+        }
+        self.drain(sent);
     }
 
     /// Does something to one device now.
@@ -134,6 +159,13 @@ impl Simulation {
             {
                 dispatcher.reconfigure(dispatch_settings(new));
                 *place = dispatcher;
+            }
+        }
+        let schedules = schedules(&active.catalog, self.now());
+        let mut kept = std::mem::replace(&mut self.batches, schedules);
+        for (id, schedule) in &mut self.batches {
+            if let Some(earlier) = kept.remove(id) {
+                *schedule = schedule.after(earlier);
             }
         }
         self.core.set_catalog(active);
@@ -186,9 +218,14 @@ impl Simulation {
     ) {
         let moment = self.moment();
         match action {
-            Action::Take { namespace, users } => {
+            Action::Take {
+                kind,
+                namespace,
+                users,
+            } => {
                 let taken = infallible(self.core.take(
                     moment,
+                    kind,
                     id,
                     namespace,
                     users,
@@ -196,10 +233,11 @@ impl Simulation {
                     &mut self.changes,
                 ));
                 self.commit(moment);
-                self.with(id, |dispatcher| dispatcher.taken(namespace, taken));
+                self.with(id, |dispatcher| dispatcher.taken(kind, namespace, taken));
             }
             Action::Send {
                 message,
+                kind,
                 namespace,
                 objects,
             } => {
@@ -209,6 +247,7 @@ impl Simulation {
                     sent(SentMessage {
                         time: moment.now,
                         destination: id,
+                        kind,
                         body: &body,
                     });
                 }
@@ -216,6 +255,22 @@ impl Simulation {
                 self.with(id, |dispatcher| {
                     dispatcher.attempted(now, message, true, None)
                 });
+            }
+            Action::Settle {
+                kind: Kind::Batch,
+                namespace,
+                users,
+                ..
+            } => {
+                infallible(self.core.settle_batch(
+                    moment,
+                    id,
+                    namespace,
+                    &users,
+                    &self.rows,
+                    &mut self.changes,
+                ));
+                self.commit(moment);
             }
             Action::Settle {
                 namespace, users, ..
@@ -233,6 +288,21 @@ impl Simulation {
                 self.commit(moment);
             }
             Action::Rescan => self.with(id, |dispatcher| dispatcher.rescanned(true)),
+            Action::BatchPage { .. } => {
+                let (rows, changes) = (&self.rows, &mut self.changes);
+                let page =
+                    infallible(
+                        self.core
+                            .batch_page(moment, id, None, usize::MAX, rows, changes),
+                    );
+                self.commit(moment);
+                self.with(id, |dispatcher| dispatcher.batch_page(page.hints, true));
+            }
+            Action::BatchDone => {
+                let (rows, changes) = (&self.rows, &mut self.changes);
+                infallible(self.core.end_batch(moment, id, rows, changes));
+                self.commit(moment);
+            }
             // Nothing fails here, so nothing is tried again.
             Action::Retry { .. } => {}
         }
@@ -268,6 +338,15 @@ fn dispatchers(catalog: &Catalog) -> Dispatchers {
     let destinations = catalog.destinations.iter();
     destinations
         .map(|d| (d.id, Dispatcher::new(dispatch_settings(d))))
+        .collect()
+}
+
+type Batches = BTreeMap<DestinationId, Schedule>;
+
+fn schedules(catalog: &Catalog, now: Timestamp) -> Batches {
+    let destinations = catalog.destinations.iter();
+    destinations
+        .filter_map(|d| Some((d.id, Schedule::new(d, Lateness::Ignored, now)?)))
         .collect()
 }
 
@@ -308,6 +387,8 @@ struct MemoryRows {
     profiles: HashMap<DeviceUuid, Profile>,
     links: HashMap<(DataSourceId, Box<str>), Link>,
     timers: BTreeSet<(Timestamp, DeviceUuid)>,
+    batch_changes: BTreeSet<(DestinationId, DeviceUuid)>,
+    batches: BTreeMap<DestinationId, BatchRecord>,
 }
 
 #[derive(Debug, Default)]
@@ -316,6 +397,9 @@ struct MemoryChanges {
     links: Vec<((DataSourceId, Box<str>), Link)>,
     /// In order: a timer is removed before it is set anew.
     timers: Vec<(bool, (Timestamp, DeviceUuid))>,
+    /// Likewise.
+    batch_changes: Vec<(bool, (DestinationId, DeviceUuid))>,
+    batches: Vec<(DestinationId, BatchRecord)>,
 }
 
 impl Rows for MemoryRows {
@@ -328,18 +412,39 @@ impl Rows for MemoryRows {
     fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, Infallible> {
         Ok(self.links.get(&(data_source, id.into())).cloned())
     }
+
+    fn batch_changes(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, Infallible> {
+        let rows = self.batch_changes.iter();
+        let rows = rows.filter(|(of, uuid)| *of == destination && after.is_none_or(|a| uuid > a));
+        Ok(rows.take(limit).map(|(_, uuid)| uuid.clone()).collect())
+    }
+
+    fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, Infallible> {
+        Ok(self.batches.get(&destination).copied())
+    }
 }
 
 impl MemoryRows {
     fn apply(&mut self, changes: &mut MemoryChanges) {
         self.profiles.extend(changes.profiles.drain(..));
         self.links.extend(changes.links.drain(..));
-        for (set, timer) in changes.timers.drain(..) {
-            if set {
-                self.timers.insert(timer);
-            } else {
-                self.timers.remove(&timer);
-            }
+        put_or_delete(&mut self.timers, &mut changes.timers);
+        put_or_delete(&mut self.batch_changes, &mut changes.batch_changes);
+        self.batches.extend(changes.batches.drain(..));
+    }
+}
+
+fn put_or_delete<T: Ord>(rows: &mut BTreeSet<T>, changes: &mut Vec<(bool, T)>) {
+    for (put, row) in changes.drain(..) {
+        if put {
+            rows.insert(row);
+        } else {
+            rows.remove(&row);
         }
     }
 }
@@ -360,6 +465,22 @@ impl Changes for MemoryChanges {
     fn delete_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
         self.timers.push((false, (at, uuid.clone())));
     }
+
+    fn put_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        self.batch_changes.push((true, (destination, uuid.clone())));
+    }
+
+    fn delete_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        self.batch_changes
+            .push((false, (destination, uuid.clone())));
+    }
+
+    fn put_batch_record(&mut self, destination: DestinationId, record: &BatchRecord) {
+        self.batches.push((destination, *record));
+    }
+
+    // Nobody asks for the batches before the last.
+    fn delete_batch_record(&mut self, _: DestinationId, _: u32) {}
 
     // A dry run never restarts, so nothing is read back from these.
     fn put_pending(&mut self, _: DestinationId, _: &DeviceUuid, _: &PendingRow) {}

@@ -59,6 +59,8 @@ pub struct DestinationState {
     pub held: usize,
     /// Messages on their way.
     pub in_flight: usize,
+    /// When its next batch is due; `None` if it gets none, or none now.
+    pub next_batch: Option<Timestamp>,
     /// Why the destination cannot be used at all, if so.
     pub refused: Option<String>,
 }

@@ -9,14 +9,17 @@
 //! A failed commit ends both threads: nobody can say what is on disk until it is opened again.
 
 mod background;
+mod batch;
 mod committer;
 mod engine_thread;
 mod rows;
 
+pub(crate) use batch::{BatchHistory, BatchOrder};
+
 use crate::{
     clock::Clock,
     core::{ActiveCatalog, Core},
-    inbox::{Inbox, Scanned},
+    inbox::{BatchNews, Inbox, Scanned},
     stats::ServiceStats,
 };
 use arc_swap::ArcSwap;
@@ -29,7 +32,7 @@ use std::{
     thread,
 };
 use tidings_collect::Submitted;
-use tidings_dispatch::{Hint, SettledUser, Taken};
+use tidings_dispatch::{Hint, Kind, SettledUser, Taken};
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy};
 use tidings_store::{Batch, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -55,11 +58,13 @@ pub(crate) struct Submission {
 #[derive(Debug)]
 pub(crate) enum Control {
     Take {
+        kind: Kind,
         destination: DestinationId,
         namespace: DataSourceId,
         users: Vec<DeviceUuid>,
     },
     Settle {
+        kind: Kind,
         destination: DestinationId,
         namespace: DataSourceId,
         users: Vec<SettledUser>,
@@ -69,6 +74,10 @@ pub(crate) enum Control {
     Scan {
         destination: DestinationId,
         after: Option<DeviceUuid>,
+    },
+    Batch {
+        destination: DestinationId,
+        order: BatchOrder,
     },
     /// Answers once everything asked for before is durable and its hints are out.
     Flush {
@@ -98,6 +107,7 @@ enum After {
         permit: OwnedSemaphorePermit,
     },
     Taken {
+        kind: Kind,
         destination: DestinationId,
         namespace: DataSourceId,
         users: Vec<Taken<Vec<u8>>>,
@@ -105,6 +115,10 @@ enum After {
     Scanned {
         destination: DestinationId,
         scanned: Scanned,
+    },
+    Batch {
+        destination: DestinationId,
+        news: BatchNews,
     },
     Flushed {
         reply: oneshot::Sender<()>,

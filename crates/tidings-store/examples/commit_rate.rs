@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tidings_engine::{
-    DayCount, DestinationState, IdKey, Profile, ProfileId, SegmentState, TraitState,
+    BatchState, DayCount, DestinationState, IdKey, Profile, ProfileId, SegmentState, TraitState,
 };
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, DeviceUuid, RegionId, SegmentId, Timestamp, TraitId,
@@ -293,6 +293,7 @@ fn profile(number: u64) -> Profile {
         pending: None,
         undelivered: false,
         when_seen: false,
+        batch: BatchState::default(),
     };
     Profile {
         generation: 3,

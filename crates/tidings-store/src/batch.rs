@@ -8,7 +8,7 @@
 //! filling a batch again allocates nothing. Later operations on the same row win.
 
 use crate::{
-    codec::{Link, PendingRow, Undelivered, encode_profile},
+    codec::{BatchRecord, Link, PendingRow, Undelivered, encode_profile},
     error::StoreError,
     keys,
 };
@@ -129,6 +129,44 @@ impl Batch {
         self.push(
             DELETE,
             |out| keys::put_pair(out, keys::UNDELIVERED, destination, uuid),
+            |_| {},
+        );
+    }
+
+    /// Puts a pair into the set of changes since the destination's last batch.
+    pub fn put_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        let kind = keys::BATCH_CHANGE;
+        self.push(
+            PUT,
+            |out| keys::put_pair(out, kind, destination, uuid),
+            |_| {},
+        );
+    }
+
+    /// Takes a pair out of the set of changes since the destination's last batch.
+    pub fn delete_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        let kind = keys::BATCH_CHANGE;
+        self.push(
+            DELETE,
+            |out| keys::put_pair(out, kind, destination, uuid),
+            |_| {},
+        );
+    }
+
+    /// Writes a batch of a destination, which replaces the one with its number.
+    pub fn put_batch_record(&mut self, destination: DestinationId, record: &BatchRecord) {
+        self.push(
+            PUT,
+            |out| keys::put_batch_record(out, destination, record.number),
+            |out| record.encode(out),
+        );
+    }
+
+    /// Removes a batch of a destination.
+    pub fn delete_batch_record(&mut self, destination: DestinationId, number: u32) {
+        self.push(
+            DELETE,
+            |out| keys::put_batch_record(out, destination, number),
             |_| {},
         );
     }

@@ -15,4 +15,4 @@ mod text;
 
 pub use bytes::{DecodeError, Problem};
 pub use profile::{decode_profile, encode_profile};
-pub use rows::{Link, PendingRow, REASON_BYTES_MAX, Undelivered};
+pub use rows::{BatchRecord, Link, PendingRow, REASON_BYTES_MAX, Undelivered};

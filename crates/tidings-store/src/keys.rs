@@ -7,7 +7,8 @@
 //! | `u` destination device | undelivered pair |
 //! | `i` data source, id as text | link: declared id to device |
 //! | `m` name | one row of the store itself: `m/format`, `m/epoch`, `m/head` |
-//! | `b` destination device | reserved: users with changes since the destination's last batch |
+//! | `b` destination device | the device has changes since the destination's last batch; no value |
+//! | `h` destination number | one batch of the destination; the number has 32 bits |
 //! | `t` hour device | timer: the profile can change by itself in this hour; no value |
 //! | `a` destination time n | reserved: attempt log |
 //! | `r` destination device segment | reserved: removal ledger |
@@ -34,8 +35,10 @@ pub const UNDELIVERED: u8 = b'u';
 pub const LINK: u8 = b'i';
 /// Rows of the store itself.
 pub const META: u8 = b'm';
-/// Reserved: changes since the last batch of a destination.
+/// Devices with changes since the last batch of a destination.
 pub const BATCH_CHANGE: u8 = b'b';
+/// Batches of a destination.
+pub const BATCH_RECORD: u8 = b'h';
 /// Timers.
 pub const TIMER: u8 = b't';
 /// Reserved: the attempt log.
@@ -86,8 +89,8 @@ pub(crate) fn read_timer(key: &[u8]) -> Result<(Timestamp, DeviceUuid), DecodeEr
     Ok((Timestamp(i64::from(hour) * 3600), uuid))
 }
 
-/// Appends what the keys of all pairs of a destination start with; `kind` is [`PENDING`] or
-/// [`UNDELIVERED`].
+/// Appends what the keys of all pairs of a destination start with; `kind` is [`PENDING`],
+/// [`UNDELIVERED`] or [`BATCH_CHANGE`]. Those of its batches start in the same way.
 pub(crate) fn put_destination(out: &mut Vec<u8>, kind: u8, destination: DestinationId) {
     out.push(kind);
     put_number(out, destination.0);
@@ -107,6 +110,22 @@ pub(crate) fn read_pair(key: &[u8]) -> Result<(DestinationId, DeviceUuid), Decod
     let uuid = read_uuid(&mut reader)?;
     reader.end("key")?;
     Ok((destination, uuid))
+}
+
+/// Appends the key of a batch: its number has 32 bits, so that batches sort in order.
+pub(crate) fn put_batch_record(out: &mut Vec<u8>, destination: DestinationId, number: u32) {
+    put_destination(out, BATCH_RECORD, destination);
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
+/// Reads the number in the key of a batch.
+pub(crate) fn read_batch_record(key: &[u8]) -> Result<u32, DecodeError> {
+    let mut reader = Reader::new(key);
+    reader.u8("row kind")?;
+    read_number(&mut reader)?;
+    let number = u32::from_be_bytes(reader.array::<4>("batch number")?);
+    reader.end("key")?;
+    Ok(number)
 }
 
 /// The first key after all that start with `prefix`, whose first byte is the kind of a row.
@@ -204,6 +223,10 @@ mod tests {
         key.clear();
         put_profile(&mut key, &"7".parse().unwrap());
         check(&key, "708137");
+        key.clear();
+        put_batch_record(&mut key, DestinationId(423), 258);
+        check(&key, "680201a700000102");
+        assert_eq!(read_batch_record(&key), Ok(258));
     }
 
     #[test]
@@ -247,7 +270,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            drop(read_pair(&bytes));
+            drop((read_pair(&bytes), read_batch_record(&bytes)));
         }
     }
 }

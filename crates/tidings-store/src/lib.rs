@@ -24,12 +24,14 @@
 //! | `o` destination device | version, seq and time of the touch | the pending set; a second touch overwrites the row, so nothing is read first |
 //! | `u` destination device | version, flags, time, reason | pairs that were given up: held, or dropped and listed |
 //! | `i` data source, id | version, device, time | declared id to device |
+//! | `b` destination device | nothing | devices with changes since the destination's last batch |
+//! | `h` destination number | version, flags, times, counts | the last batches of the destination |
+//! | `t` hour device | nothing | timers: the profile can change by itself in this hour |
 //! | `m/format` | u32 LE | the format of all this; a newer one is refused |
 //! | `m/epoch` | u32 LE | counts the times that the directory was opened |
 //! | `m/head` | seq u64 LE, hash u64 LE | written with every commit |
 //!
-//! Left for later, with their prefixes taken: `b` changes since a destination's last batch, `t` wake-ups,
-//! `a` the attempt log, `r` the removal ledger.
+//! Left for later, with their prefixes taken: `a` the attempt log, `r` the removal ledger.
 //!
 //! # Example
 //!
@@ -69,7 +71,7 @@ mod store;
 mod table_list;
 
 pub use batch::Batch;
-pub use codec::{Link, PendingRow, Undelivered};
+pub use codec::{BatchRecord, Link, PendingRow, Undelivered};
 pub use error::{Cause, ErrorKind, StoreError};
 pub use head::Head;
 pub use settings::StoreSettings;

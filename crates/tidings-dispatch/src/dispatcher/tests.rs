@@ -41,13 +41,17 @@ fn tell_until_rescan(dispatcher: &mut Dispatcher<u32>) -> Option<Vec<DeviceUuid>
     loop {
         match dispatcher.poll(Millis(0)) {
             Some(Action::Rescan) => return Some(told),
-            Some(Action::Take { namespace, users }) => {
+            Some(Action::Take {
+                kind,
+                namespace,
+                users,
+            }) => {
                 let take = |uuid: DeviceUuid| Taken {
                     uuid,
                     seq: 1,
                     objects: vec![1],
                 };
-                dispatcher.taken(namespace, users.into_iter().map(take).collect());
+                dispatcher.taken(kind, namespace, users.into_iter().map(take).collect());
             }
             Some(Action::Send { message, .. }) => {
                 dispatcher.attempted(Millis(0), message, true, None);
@@ -56,6 +60,7 @@ fn tell_until_rescan(dispatcher: &mut Dispatcher<u32>) -> Option<Vec<DeviceUuid>
                 told.extend(users.into_iter().map(|user| user.uuid));
             }
             Some(Action::Retry { .. }) => panic!("nothing failed"),
+            Some(Action::BatchPage { .. } | Action::BatchDone) => panic!("there is no batch"),
             None => {
                 assert_eq!(told, [], "told without being read from the pending set");
                 return None;

@@ -63,6 +63,28 @@ impl CompiledDestination {
         let mappings = self.mappings_of(segment).iter();
         mappings.filter(move |mapping| mapping.deliverable(now))
     }
+
+    /// Whether anything about the segment may be sent now or on a later day.
+    pub(crate) fn will_deliver(&self, segment: SegmentId, now: Timestamp) -> bool {
+        self.upcoming(segment, now).next().is_some()
+    }
+
+    /// The mappings of the segment that are at work now or will be on a later day.
+    pub(crate) fn upcoming(
+        &self,
+        segment: SegmentId,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &CompiledMapping> {
+        let mappings = self.mappings_of(segment).iter();
+        mappings
+            .filter(move |mapping| mapping.segment_status == Status::Active && !mapping.ended(now))
+    }
+
+    /// Whether nothing about the segment will ever be sent again by what is mapped now.
+    pub(crate) fn ended(&self, segment: SegmentId, now: Timestamp) -> bool {
+        let mut mappings = self.mappings_of(segment).iter();
+        mappings.all(|mapping| mapping.ended(now))
+    }
 }
 
 impl CompiledMapping {
@@ -70,7 +92,18 @@ impl CompiledMapping {
     fn deliverable(&self, now: Timestamp) -> bool {
         self.segment_status == Status::Active
             && self.start.is_none_or(|start| start <= now)
-            && self.end.is_none_or(|end| now < end)
+            && !self.ended(now)
+    }
+
+    fn ended(&self, now: Timestamp) -> bool {
+        self.end.is_some_and(|end| end <= now)
+    }
+
+    /// Whether, from now on, this one's dates hold whenever the other's do.
+    pub(crate) fn covers(&self, other: &Self, now: Timestamp) -> bool {
+        let from = other.start.map_or(now, |start| start.max(now));
+        let until = |end| other.end.is_some_and(|other| other <= end);
+        self.start.is_none_or(|start| start <= from) && self.end.is_none_or(until)
     }
 
     /// Whether both are sent under the same `Segment_ID`.

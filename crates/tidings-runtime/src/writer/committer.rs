@@ -53,12 +53,18 @@ fn let_out(after: After, inboxes: &Inboxes) {
             drop(reply.send(answer));
         }
         After::Taken {
+            kind,
             destination,
             namespace,
             users,
         } => {
             if let Some(inbox) = inboxes.get(&destination) {
-                inbox.taken(namespace, users);
+                inbox.taken(kind, namespace, users);
+            }
+        }
+        After::Batch { destination, news } => {
+            if let Some(inbox) = inboxes.get(&destination) {
+                inbox.batch(news);
             }
         }
         After::Scanned {

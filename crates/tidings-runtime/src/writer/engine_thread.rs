@@ -1,6 +1,8 @@
 //! The engine thread: takes what has arrived, applies it, and hands the changes to the committer.
 
-use super::{After, Control, EVENTS_PER_STEP, SCAN_PAGE, Step, Submission, background::Background};
+use super::{
+    After, Control, EVENTS_PER_STEP, SCAN_PAGE, Step, Submission, background::Background, batch,
+};
 use crate::{
     clock::Clock,
     core::{Core, DestinationHint},
@@ -12,7 +14,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
-use tidings_dispatch::Hint;
+use tidings_dispatch::{Hint, Kind};
 use tidings_engine::Moment;
 use tidings_model::{DestinationId, DeviceUuid};
 use tidings_store::{Store, StoreError};
@@ -194,18 +196,28 @@ impl EngineThread {
         let (core, store, batch) = (&mut self.core, &*self.store, &mut step.batch);
         match control {
             Control::Take {
+                kind,
                 destination,
                 namespace,
                 users,
             } => {
-                let users = core.take(moment, destination, namespace, users, store, batch)?;
+                let users = core.take(moment, kind, destination, namespace, users, store, batch)?;
                 step.after.push(After::Taken {
+                    kind,
                     destination,
                     namespace,
                     users,
                 });
             }
             Control::Settle {
+                kind: Kind::Batch,
+                destination,
+                namespace,
+                users,
+                ..
+            } => core.settle_batch(moment, destination, namespace, &users, store, batch)?,
+            Control::Settle {
+                kind: Kind::Realtime,
                 destination,
                 namespace,
                 users,
@@ -239,6 +251,11 @@ impl EngineThread {
                     destination,
                     scanned,
                 });
+            }
+            Control::Batch { destination, order } => {
+                let news = batch::obey(core, moment, destination, order, store, batch)?;
+                step.after
+                    .extend(news.map(|news| After::Batch { destination, news }));
             }
             Control::Flush { reply } => step.after.push(After::Flushed { reply }),
             Control::CatchUp { reply } => self.background.catch_up(reply),

@@ -3,7 +3,7 @@
 use crate::core::{Changes, Rows};
 use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
-use tidings_store::{Batch, Link, PendingRow, Store, StoreError, Undelivered};
+use tidings_store::{Batch, BatchRecord, Link, PendingRow, Store, StoreError, Undelivered};
 
 impl Rows for Store {
     type Error = StoreError;
@@ -14,6 +14,19 @@ impl Rows for Store {
 
     fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, StoreError> {
         Self::link(self, data_source, id)
+    }
+
+    fn batch_changes(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, StoreError> {
+        Self::batch_changes(self, destination, after, limit)
+    }
+
+    fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, StoreError> {
+        Ok(self.batch_records(destination)?.last().copied())
     }
 }
 
@@ -53,5 +66,21 @@ impl Changes for Batch {
 
     fn delete_undelivered(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
         Self::delete_undelivered(self, destination, uuid);
+    }
+
+    fn put_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        Self::put_batch_change(self, destination, uuid);
+    }
+
+    fn delete_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
+        Self::delete_batch_change(self, destination, uuid);
+    }
+
+    fn put_batch_record(&mut self, destination: DestinationId, record: &BatchRecord) {
+        Self::put_batch_record(self, destination, record);
+    }
+
+    fn delete_batch_record(&mut self, destination: DestinationId, number: u32) {
+        Self::delete_batch_record(self, destination, number);
     }
 }

@@ -17,8 +17,10 @@
 //! ids            count, then each: key | data source + 1 | instant with flags (1 linked, 2·state) | text
 //! segments       count, then each: id | instant
 //! destinations   count, then each: id | flags (1 `told` is a subset, 2 `told_ids` is a subset, 4 owed,
-//!                8 pending, 16 undelivered, 32 when seen) | told | told ids | owed: count, then segment and id each |
-//!                pending: seq | instant | epoch | parts: count, then data source + 1 each
+//!                8 pending, 16 undelivered, 32 when seen, 64 baselines, 128 marked for the batch) | told |
+//!                told ids | owed: count, then segment and id each | pending: seq | instant | epoch | parts:
+//!                count, then data source + 1 each | baselines: count, then each: data source + 1 | flag
+//!                (1 a subset) | segments | marked: epoch
 //! event ids      count, then each: 8 bytes | instant
 //! ```
 //!
@@ -42,8 +44,8 @@ use super::{
     text::{put_text, read_text},
 };
 use tidings_engine::{
-    DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId, SegmentState,
-    TraitState,
+    Baseline, BatchState, DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId,
+    SegmentState, TraitState,
 };
 use tidings_model::{AuthState, DestinationId, RegionId, SegmentId, Timestamp, TraitId, UtcDay};
 
@@ -73,6 +75,10 @@ const OWED: u8 = 4;
 const PENDING: u8 = 8;
 const UNDELIVERED: u8 = 16;
 const WHEN_SEEN: u8 = 32;
+const BASELINES: u8 = 64;
+const MARKED: u8 = 128;
+
+const BASELINE_SUBSET: u8 = 1;
 
 /// Appends the profile to `out`.
 ///
@@ -312,18 +318,16 @@ fn put_destinations(out: &mut Vec<u8>, profile: &Profile, instants: &mut Instant
         let mut flags = flag(OWED, !state.owed.is_empty())
             | flag(PENDING, state.pending.is_some())
             | flag(UNDELIVERED, state.undelivered)
-            | flag(WHEN_SEEN, state.when_seen);
+            | flag(WHEN_SEEN, state.when_seen)
+            | flag(BASELINES, !state.batch.baselines.is_empty())
+            | flag(MARKED, state.batch.marked.is_some());
         out.push(flags);
 
         let segments = profile.segments.iter().map(|segment| segment.id);
         if put_subset(out, segments, &state.told) {
             flags |= TOLD_SUBSET;
         } else {
-            let mut previous = 0;
-            put_len(out, state.told.len());
-            for segment in &state.told {
-                put_id(out, &mut previous, segment.0);
-            }
+            put_segment_ids(out, &state.told);
         }
         if put_subset(out, profile.ids.iter().map(|id| id.key), &state.told_ids) {
             flags |= TOLD_IDS_SUBSET;
@@ -352,7 +356,57 @@ fn put_destinations(out: &mut Vec<u8>, profile: &Profile, instants: &mut Instant
                 put_data_source(out, *part);
             }
         }
+        put_list(out, &state.batch.baselines, |out, baseline| {
+            put_baseline(out, profile, baseline);
+        });
+        if let Some(epoch) = state.batch.marked {
+            put_u64(out, epoch.into());
+        }
     });
+}
+
+fn put_segment_ids(out: &mut Vec<u8>, segments: &[SegmentId]) {
+    let mut previous = 0;
+    put_len(out, segments.len());
+    for segment in segments {
+        put_id(out, &mut previous, segment.0);
+    }
+}
+
+fn read_segment_ids(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+) -> Result<Vec<SegmentId>, DecodeError> {
+    let mut previous = 0;
+    read_list(reader, field, 1, |reader| {
+        Ok(SegmentId(read_id(reader, field, &mut previous)?))
+    })
+}
+
+fn put_baseline(out: &mut Vec<u8>, profile: &Profile, baseline: &Baseline) {
+    put_data_source(out, baseline.namespace);
+    let flag_at = out.len();
+    out.push(BASELINE_SUBSET);
+    let segments = profile.segments.iter().map(|segment| segment.id);
+    if !put_subset(out, segments, &baseline.segments) {
+        if let Some(flag) = out.get_mut(flag_at) {
+            *flag = 0;
+        }
+        put_segment_ids(out, &baseline.segments);
+    }
+}
+
+fn read_baseline(reader: &mut Reader<'_>, profile: &Profile) -> Result<Baseline, DecodeError> {
+    const FIELD: &str = "baseline's segments";
+    let namespace = read_data_source(reader)?;
+    let segments = match reader.flags("baseline's flag", BASELINE_SUBSET)? {
+        0 => read_segment_ids(reader, FIELD)?,
+        _ => read_subset(reader, FIELD, profile.segments.iter().map(|state| state.id))?,
+    };
+    Ok(Baseline {
+        namespace,
+        segments,
+    })
 }
 
 fn read_destinations(
@@ -363,18 +417,13 @@ fn read_destinations(
     let mut previous = 0;
     read_list(reader, "destinations", 2, |reader| {
         let id = DestinationId(read_id(reader, "destination", &mut previous)?);
-        let flags = reader.flags(
-            "destination's flags",
-            TOLD_SUBSET | TOLD_IDS_SUBSET | OWED | PENDING | UNDELIVERED | WHEN_SEEN,
-        )?;
+        // Every bit has a meaning.
+        let flags = reader.u8("destination's flags")?;
         let told = if flags & TOLD_SUBSET != 0 {
             let segments = profile.segments.iter().map(|segment| segment.id);
             read_subset(reader, "destination's told segments", segments)?
         } else {
-            let mut previous = 0;
-            read_list(reader, "destination's told segments", 1, |reader| {
-                Ok(SegmentId(read_id(reader, "told segment", &mut previous)?))
-            })?
+            read_segment_ids(reader, "destination's told segments")?
         };
         let told_ids = if flags & TOLD_IDS_SUBSET != 0 {
             let keys = profile.ids.iter().map(|id| id.key);
@@ -404,6 +453,15 @@ fn read_destinations(
                 parts: read_list(reader, "pending parts", 1, read_data_source)?,
             }),
         };
+        let mut batch = BatchState::default();
+        if flags & BASELINES != 0 {
+            batch.baselines = read_list(reader, "destination's baselines", 3, |reader| {
+                read_baseline(reader, profile)
+            })?;
+        }
+        if flags & MARKED != 0 {
+            batch.marked = Some(reader.u32("batch epoch")?);
+        }
         Ok(DestinationState {
             id,
             told,
@@ -412,6 +470,7 @@ fn read_destinations(
             undelivered: flags & UNDELIVERED != 0,
             when_seen: flags & WHEN_SEEN != 0,
             pending,
+            batch,
         })
     })
 }

@@ -1,9 +1,11 @@
-//! The small rows: links, pending pairs, undelivered pairs.
+//! The small rows: links, pending pairs, undelivered pairs, batches.
 //!
 //! ```text
 //! link          version 1 | device as in a key | at: folded varint
 //! pending       version 1 | seq: varint | since: folded varint
 //! undelivered   version 1 | flags (1 held) | at: folded varint | reason: UTF-8 to the end
+//! batch         version 1 | flags (1 ended, 2 cut short) | due, started, ended if it has: folded varints |
+//!               received, attempted, succeeded, failed: varints. Its number is in its key
 //! ```
 
 use super::bytes::{DecodeError, Problem, Reader, put_i64, put_u64};
@@ -12,6 +14,8 @@ use tidings_model::{DeviceUuid, Timestamp};
 
 const VERSION: u8 = 1;
 const HELD: u8 = 1;
+const ENDED: u8 = 1;
+const CUT_SHORT: u8 = 2;
 
 /// Bytes of an undelivered pair's reason; longer ones are cut.
 pub const REASON_BYTES_MAX: usize = 200;
@@ -44,6 +48,29 @@ pub struct Undelivered {
     /// It is sent again when the destination recovers, on the next trigger or on request. Otherwise it
     /// was dropped and is only listed.
     pub held: bool,
+}
+
+/// One batch of a destination. A *record* is one user object: a device under one id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchRecord {
+    /// Counts the destination's batches, from 1.
+    pub number: u32,
+    /// The time of day it was due at.
+    pub due: Timestamp,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; `None` while it runs.
+    pub ended: Option<Timestamp>,
+    /// It ended because the next one was due.
+    pub cut_short: bool,
+    /// Records generated and brought to an end.
+    pub received: u64,
+    /// Of these, the ones that were attempted.
+    pub attempted: u64,
+    /// Of these, the ones that the partner acknowledged.
+    pub succeeded: u64,
+    /// Of these, the ones that were given up. Their devices go into the next batch.
+    pub failed: u64,
 }
 
 impl Link {
@@ -104,6 +131,48 @@ impl Undelivered {
     }
 }
 
+impl BatchRecord {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        let ended = if self.ended.is_some() { ENDED } else { 0 };
+        let cut_short = if self.cut_short { CUT_SHORT } else { 0 };
+        out.push(ended | cut_short);
+        put_i64(out, self.due.0);
+        put_i64(out, self.started.0);
+        if let Some(ended) = self.ended {
+            put_i64(out, ended.0);
+        }
+        for count in [self.received, self.attempted, self.succeeded, self.failed] {
+            put_u64(out, count);
+        }
+    }
+
+    pub(crate) fn decode(number: u32, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.version(VERSION)?;
+        let flags = reader.flags("batch flags", ENDED | CUT_SHORT)?;
+        let due = Timestamp(reader.i64("batch's time")?);
+        let started = Timestamp(reader.i64("batch's start")?);
+        let ended = match flags & ENDED {
+            0 => None,
+            _ => Some(Timestamp(reader.i64("batch's end")?)),
+        };
+        let record = Self {
+            number,
+            due,
+            started,
+            ended,
+            cut_short: flags & CUT_SHORT != 0,
+            received: reader.u64("received records")?,
+            attempted: reader.u64("attempted records")?,
+            succeeded: reader.u64("successful records")?,
+            failed: reader.u64("failed records")?,
+        };
+        reader.end("batch")?;
+        Ok(record)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +203,7 @@ mod tests {
             (at, seq) in any::<(i64, u64)>(),
             reason in "\\PC{0,40}",
             held in any::<bool>(),
+            (number, ended, counts) in any::<(u32, Option<i64>, [u64; 4])>(),
         ) {
             let (at, mut out) = (Timestamp(at), Vec::new());
             let link = Link { uuid: uuid.parse().unwrap(), at };
@@ -149,6 +219,22 @@ mod tests {
             let undelivered = Undelivered { at, reason: reason.into(), held };
             undelivered.encode(&mut out);
             prop_assert_eq!(Undelivered::decode(&out), Ok(undelivered));
+
+            out.clear();
+            let [received, attempted, succeeded, failed] = counts;
+            let batch = BatchRecord {
+                number,
+                due: at,
+                started: at,
+                ended: ended.map(Timestamp),
+                cut_short: held,
+                received,
+                attempted,
+                succeeded,
+                failed,
+            };
+            batch.encode(&mut out);
+            prop_assert_eq!(BatchRecord::decode(number, &out), Ok(batch));
         }
 
         #[test]
@@ -157,6 +243,7 @@ mod tests {
                 *first = VERSION;
             }
             drop((Link::decode(&bytes), PendingRow::decode(&bytes), Undelivered::decode(&bytes)));
+            drop(BatchRecord::decode(1, &bytes));
         }
     }
 }

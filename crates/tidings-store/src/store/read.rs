@@ -2,7 +2,10 @@
 
 use super::Store;
 use crate::{
-    codec::{Link, PendingRow, Undelivered, bytes::DecodeError, bytes::Reader, decode_profile},
+    codec::{
+        BatchRecord, Link, PendingRow, Undelivered, bytes::DecodeError, bytes::Reader,
+        decode_profile,
+    },
     error::StoreError,
     keys,
 };
@@ -155,6 +158,62 @@ impl Store {
     ) -> Result<Vec<(DeviceUuid, Undelivered)>, StoreError> {
         let kind = keys::UNDELIVERED;
         self.pairs(kind, destination, after, limit, Undelivered::decode)
+    }
+
+    /// Up to `limit` devices with changes since the destination's last batch after the device
+    /// `after`, or from the first, in the order of their keys.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or one of the keys is damaged.
+    ///
+    /// # Cost
+    /// As for [`Store::pending`].
+    pub fn batch_changes(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, StoreError> {
+        let kind = keys::BATCH_CHANGE;
+        let rows = self.pairs(kind, destination, after, limit, |_| Ok(()))?;
+        Ok(rows.into_iter().map(|(uuid, ())| uuid).collect())
+    }
+
+    /// Number of devices with changes since the destination's last batch, counted up to `limit`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    ///
+    /// # Cost
+    /// Reads the rows that it counts.
+    pub fn batch_changes_count(
+        &self,
+        destination: DestinationId,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.count(keys::BATCH_CHANGE, destination, limit)
+    }
+
+    /// Batches of a destination, the newest last; whoever writes them keeps their number small.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or one of the rows is damaged.
+    pub fn batch_records(
+        &self,
+        destination: DestinationId,
+    ) -> Result<Vec<BatchRecord>, StoreError> {
+        let mut start = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_destination(&mut start, keys::BATCH_RECORD, destination);
+        let end = keys::prefix_end(&start);
+        let (start, mut records) = (Bound::Included(&start[..]), Vec::new());
+        self.backend.scan(start, &end, usize::MAX, |key, value| {
+            let record =
+                keys::read_batch_record(key).and_then(|number| BatchRecord::decode(number, value));
+            let row = format_args!("batch of destination {destination}");
+            records.push(record.map_err(StoreError::corrupt(row))?);
+            Ok(())
+        })?;
+        Ok(records)
     }
 
     /// Number of pending pairs of a destination, counted up to `limit`.
@@ -334,10 +393,10 @@ fn damaged_pair(
     destination: DestinationId,
     uuid: &DeviceUuid,
 ) -> impl FnOnce(DecodeError) -> StoreError {
-    let kind = if kind == keys::PENDING {
-        "pending"
-    } else {
-        "undelivered"
+    let kind = match kind {
+        keys::PENDING => "pending",
+        keys::BATCH_CHANGE => "batch",
+        _ => "undelivered",
     };
     move |error| {
         let row = format_args!("{kind} row of destination {destination} and device {uuid}");

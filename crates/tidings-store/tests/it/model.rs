@@ -6,10 +6,10 @@ use proptest::{
     prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest},
     test_runner::{Config, TestCaseError},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
-use tidings_store::{Batch, Link, PendingRow, Store, Undelivered};
+use tidings_store::{Batch, BatchRecord, Link, PendingRow, Store, Undelivered};
 
 /// The order of the store's keys: ids of 38 digits by number, then others by length and digits.
 type DeviceOrder = (usize, DeviceUuid);
@@ -24,6 +24,8 @@ struct Twin {
     links: BTreeMap<(u32, String), Link>,
     pending: BTreeMap<(u32, DeviceOrder), PendingRow>,
     undelivered: BTreeMap<(u32, DeviceOrder), Undelivered>,
+    changes: BTreeSet<(u32, DeviceOrder)>,
+    records: BTreeMap<(u32, u32), BatchRecord>,
     seq: u64,
 }
 
@@ -37,6 +39,10 @@ enum Row {
     DeletePending(u32, DeviceUuid),
     PutUndelivered(u32, DeviceUuid, bool),
     DeleteUndelivered(u32, DeviceUuid),
+    PutChange(u32, DeviceUuid),
+    DeleteChange(u32, DeviceUuid),
+    PutRecord(u32, u32, u64),
+    DeleteRecord(u32, u32),
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +74,10 @@ fn row() -> impl Strategy<Value = Row> {
         3 => (number(), device()).prop_map(|(d, u)| Row::DeletePending(d, u)),
         2 => (number(), device(), any::<bool>()).prop_map(|(d, u, h)| Row::PutUndelivered(d, u, h)),
         1 => (number(), device()).prop_map(|(d, u)| Row::DeleteUndelivered(d, u)),
+        2 => (number(), device()).prop_map(|(d, u)| Row::PutChange(d, u)),
+        1 => (number(), device()).prop_map(|(d, u)| Row::DeleteChange(d, u)),
+        2 => (number(), 250..260u32, any::<u64>()).prop_map(|(d, n, c)| Row::PutRecord(d, n, c)),
+        1 => (number(), 250..260u32).prop_map(|(d, n)| Row::DeleteRecord(d, n)),
     ]
 }
 
@@ -123,6 +133,27 @@ impl Twin {
                 batch.delete_undelivered(DestinationId(destination), &uuid);
                 self.undelivered.remove(&(destination, order(&uuid)));
             }
+            Row::PutChange(destination, uuid) => {
+                batch.put_batch_change(DestinationId(destination), &uuid);
+                self.changes.insert((destination, order(&uuid)));
+            }
+            Row::DeleteChange(destination, uuid) => {
+                batch.delete_batch_change(DestinationId(destination), &uuid);
+                self.changes.remove(&(destination, order(&uuid)));
+            }
+            Row::PutRecord(destination, number, received) => {
+                let record = BatchRecord {
+                    number,
+                    received,
+                    ..BatchRecord::default()
+                };
+                batch.put_batch_record(DestinationId(destination), &record);
+                self.records.insert((destination, number), record);
+            }
+            Row::DeleteRecord(destination, number) => {
+                batch.delete_batch_record(DestinationId(destination), number);
+                self.records.remove(&(destination, number));
+            }
         }
     }
 
@@ -167,6 +198,29 @@ impl Twin {
                 rows.len()
             );
             prop_assert_eq!(store.pending(destination, None, usize::MAX).unwrap(), rows);
+        }
+        for destination in [0, 7, 255, 256, 70_000, u32::MAX] {
+            let id = DestinationId(destination);
+            let changes = self.changes.iter().filter(|(of, _)| *of == destination);
+            let changes: Vec<_> = changes.map(|(_, (_, uuid))| uuid.clone()).collect();
+            prop_assert_eq!(
+                store.batch_changes_count(id, 3).unwrap(),
+                changes.len().min(3)
+            );
+            let (after, rest) = match changes.split_first() {
+                None => (None, &changes[..]),
+                Some((first, rest)) => (Some(first), rest),
+            };
+            prop_assert_eq!(store.batch_changes(id, after, usize::MAX).unwrap(), rest);
+            prop_assert_eq!(
+                store.batch_changes(id, None, usize::MAX).unwrap(),
+                changes.clone()
+            );
+            let records = self
+                .records
+                .range((destination, 0)..=(destination, u32::MAX));
+            let records: Vec<_> = records.map(|(_, record)| *record).collect();
+            prop_assert_eq!(store.batch_records(id).unwrap(), records);
         }
         let undelivered = store.destinations_with_undelivered().unwrap();
         prop_assert_eq!(&undelivered, &Self::destinations(&self.undelivered));

@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 use tidings_collect::{Line, Submitted, parse_line};
+use tidings_dispatch::Kind;
 use tidings_egress::AddressPolicy;
 use tidings_engine::MappingChanges;
 use tidings_model::{Catalog, Timestamp, limits};
@@ -175,11 +176,16 @@ fn print(out: &mut impl Write, sent: SentMessage<'_>) -> io::Result<()> {
     let SentMessage {
         time,
         destination,
+        kind,
         body,
     } = sent;
+    let kind = match kind {
+        Kind::Realtime => "realtime",
+        Kind::Batch => "batch",
+    };
     write!(
         out,
-        r#"{{"time":"{time}","destination":{destination},"kind":"realtime","body":"#
+        r#"{{"time":"{time}","destination":{destination},"kind":"{kind}","body":"#
     )?;
     out.write_all(body)?;
     out.write_all(b"}\n")

@@ -8,8 +8,8 @@ use proptest::{
     prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest},
 };
 use tidings_engine::{
-    DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId, SegmentState,
-    TraitState,
+    Baseline, BatchState, DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId,
+    SegmentState, TraitState,
 };
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, RegionId, SegmentId, Timestamp, TraitId, UtcDay,
@@ -67,6 +67,7 @@ fn typical() -> Profile {
         undelivered: false,
         when_seen: false,
         pending: None,
+        batch: BatchState::default(),
     };
     Profile {
         generation: 17,
@@ -108,9 +109,18 @@ fn a_typical_profile_fits_in_200_bytes() {
     let pending = encode(&profile).len();
     profile.event_ids = vec![(0x0123_4567_89ab_cdef, profile.last_seen)];
     let with_event_id = encode(&profile).len();
+    let segments = profile.segments.iter().map(|segment| segment.id).collect();
+    profile.destinations[0].batch = BatchState {
+        baselines: vec![Baseline {
+            namespace: DataSourceId(12_345),
+            segments,
+        }],
+        marked: Some(12),
+    };
+    let with_batch = encode(&profile).len();
     insta::assert_snapshot!(
-        format!("told {told}, pending {pending}, with one event id {with_event_id} bytes"),
-        @"told 175, pending 184, with one event id 194 bytes"
+        format!("told {told}, pending {pending}, with one event id {with_event_id} bytes, with one batch {with_batch}"),
+        @"told 175, pending 184, with one event id 194 bytes, with one batch 200"
     );
     assert!(told <= 200);
 }
@@ -210,6 +220,15 @@ fn pending() -> impl Strategy<Value = Pending> {
     )
 }
 
+fn batch() -> impl Strategy<Value = BatchState> {
+    let baseline = (number(), vec(number(), 0..4)).prop_map(|(namespace, segments)| Baseline {
+        namespace: DataSourceId(namespace),
+        segments: segments.into_iter().map(SegmentId).collect(),
+    });
+    (vec(baseline, 0..3), option::of(any::<u32>()))
+        .prop_map(|(baselines, marked)| BatchState { baselines, marked })
+}
+
 /// A destination with told segments and ids of its own, or picked from the profile by these numbers.
 type Picks = (DestinationState, Vec<bool>, Vec<bool>);
 
@@ -222,9 +241,10 @@ fn destination() -> impl Strategy<Value = Picks> {
         owed,
         any::<(bool, bool)>(),
         option::of(pending()),
+        batch(),
     );
     let state = state.prop_map(
-        |(id, told, told_ids, owed, (undelivered, when_seen), pending)| DestinationState {
+        |(id, told, told_ids, owed, (undelivered, when_seen), pending, batch)| DestinationState {
             undelivered,
             when_seen,
             id: DestinationId(id),
@@ -238,6 +258,7 @@ fn destination() -> impl Strategy<Value = Picks> {
                 })
                 .collect(),
             pending,
+            batch,
         },
     );
     (state, vec(any::<bool>(), 0..20), vec(any::<bool>(), 0..6))
@@ -276,6 +297,9 @@ fn profile() -> impl Strategy<Value = Profile> {
             if !told.is_empty() {
                 let picked = segments.iter().zip(told).filter(|(_, told)| *told);
                 state.told = picked.map(|(segment, _)| segment.id).collect();
+                if let Some(baseline) = state.batch.baselines.first_mut() {
+                    baseline.segments.clone_from(&state.told);
+                }
             }
             if !told_ids.is_empty() {
                 let picked = ids.iter().zip(told_ids).filter(|(_, told)| *told);

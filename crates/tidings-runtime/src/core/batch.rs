@@ -1,0 +1,241 @@
+//! Batches: what they read, what their outcomes mean, and the record that is kept of each.
+//!
+//! The record of the batch under way is written with every outcome, in the same commit as the
+//! profiles that the outcome changed. A crash therefore loses neither: the batch goes on with the
+//! devices that are still in the set of changes, under the same record.
+
+use super::{Changes, Core, Rows, load, mark_dirty, write_mark};
+use std::sync::Arc;
+use tidings_dispatch::{Hint, Kind, SettledUser};
+use tidings_engine::Moment;
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
+use tidings_store::BatchRecord;
+
+/// Batches of a destination whose records are kept.
+pub const BATCHES_KEPT: u32 = 100;
+
+/// A page of the set of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchPage {
+    /// The devices with something to tell now, once per namespace.
+    pub hints: Vec<Hint>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<DeviceUuid>,
+}
+
+impl Core {
+    /// Begins the batch that was due at `due`, or goes on with it after a restart. An earlier one that
+    /// is still under way ends here, and its devices go into the new one.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn begin_batch<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        due: Timestamp,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<BatchRecord, R::Error> {
+        let last = self.last_batch(destination, rows)?;
+        let number = match last {
+            None => 1,
+            Some(running) if running.ended.is_none() && due <= running.due => return Ok(running),
+            Some(mut last) => {
+                if last.ended.is_none() {
+                    last.ended = Some(moment.now);
+                    last.cut_short = true;
+                    changes.put_batch_record(destination, &last);
+                }
+                last.number.saturating_add(1)
+            }
+        };
+        if let Some(old) = number.checked_sub(BATCHES_KEPT).filter(|&old| old > 0) {
+            changes.delete_batch_record(destination, old);
+        }
+        let record = BatchRecord {
+            number,
+            due,
+            started: moment.now,
+            ..BatchRecord::default()
+        };
+        self.write_batch(destination, record, changes);
+        Ok(record)
+    }
+
+    /// The destination's latest batch.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn last_batch<R: Rows>(
+        &mut self,
+        destination: DestinationId,
+        rows: &R,
+    ) -> Result<Option<BatchRecord>, R::Error> {
+        match self.batches.get(&destination) {
+            Some(last) => Ok(Some(*last)),
+            None => rows.last_batch(destination),
+        }
+    }
+
+    /// Ends the batch under way.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn end_batch<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<Option<BatchRecord>, R::Error> {
+        let running = self.last_batch(destination, rows)?;
+        let Some(mut record) = running.filter(|record| record.ended.is_none()) else {
+            return Ok(running);
+        };
+        record.ended = Some(moment.now);
+        self.write_batch(destination, record, changes);
+        Ok(Some(record))
+    }
+
+    fn write_batch(
+        &mut self,
+        destination: DestinationId,
+        record: BatchRecord,
+        changes: &mut impl Changes,
+    ) {
+        changes.put_batch_record(destination, &record);
+        self.batches.insert(destination, record);
+    }
+
+    /// Reads a page of up to `limit` devices of the set of changes, after the device `after` or from
+    /// the first.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn batch_page<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<BatchPage, R::Error> {
+        if after.is_none() {
+            self.begin_pass(destination, rows)?;
+        }
+        let devices = rows.batch_changes(destination, after, limit)?;
+        let mut hints = Vec::with_capacity(devices.len());
+        for uuid in &devices {
+            self.batch_hints(moment, destination, uuid, rows, changes, &mut hints)?;
+        }
+        let next = if devices.len() < limit {
+            None
+        } else {
+            devices.last().cloned()
+        };
+        Ok(BatchPage { hints, next })
+    }
+
+    /// What failed so far is read again, and counts again.
+    fn begin_pass<R: Rows>(
+        &mut self,
+        destination: DestinationId,
+        rows: &R,
+    ) -> Result<(), R::Error> {
+        if let Some(mut record) = self.last_batch(destination, rows)? {
+            let failed = std::mem::take(&mut record.failed);
+            record.received = record.received.saturating_sub(failed);
+            record.attempted = record.attempted.saturating_sub(failed);
+            self.batches.insert(destination, record);
+        }
+        Ok(())
+    }
+
+    fn batch_hints<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+        hints: &mut Vec<Hint>,
+    ) -> Result<(), R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        let cached = load(&mut self.profiles, uuid, rows)?;
+        let profile = &mut cached.profile;
+        let mark = self
+            .engine
+            .mark_batch(moment, &catalog.compiled, profile, destination);
+        write_mark(mark, uuid, changes);
+        for part in catalog
+            .compiled
+            .batch_parts(profile, destination, moment.now)
+        {
+            hints.push(Hint {
+                uuid: uuid.clone(),
+                seq: 0,
+                namespace: part.namespace,
+                objects: part.objects,
+            });
+        }
+        if mark.is_some() {
+            mark_dirty(&mut self.dirty, cached, uuid);
+        }
+        Ok(())
+    }
+
+    /// Records the outcome of a message of a batch for its devices.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn settle_batch<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        namespace: DataSourceId,
+        users: &[SettledUser],
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        let mut record = self.last_batch(destination, rows)?.unwrap_or_default();
+        for user in users {
+            for &acknowledged in &user.acknowledged {
+                record.received += 1;
+                record.attempted += 1;
+                record.succeeded += u64::from(acknowledged);
+                record.failed += u64::from(!acknowledged);
+            }
+            let Some(flight) = self.land(&user.uuid, (destination, namespace, Kind::Batch)) else {
+                continue;
+            };
+            let cached = load(&mut self.profiles, &user.uuid, rows)?;
+            let profile = &mut cached.profile;
+            let mark = self.engine.settle_batch(
+                moment,
+                &catalog.compiled,
+                profile,
+                destination,
+                namespace,
+                &flight,
+                |n| user.acknowledged.get(n) == Some(&true),
+            );
+            write_mark(mark, &user.uuid, changes);
+            // The partner knows everything now, also what it was not told when it should have been.
+            let state = profile.destination(destination);
+            let knows = state.is_none_or(|state| {
+                state.batch.marked.is_none() && state.pending.is_none() && state.owed.is_empty()
+            });
+            if user.delivered() && knows && profile.set_undelivered(destination, false) {
+                changes.delete_undelivered(destination, &user.uuid);
+            }
+            mark_dirty(&mut self.dirty, cached, &user.uuid);
+        }
+        if record.number > 0 {
+            self.write_batch(destination, record, changes);
+        }
+        Ok(())
+    }
+}

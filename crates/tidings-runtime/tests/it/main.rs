@@ -1,0 +1,10 @@
+//! The service as its users see it: dry runs, and servers that tell a partner over HTTPS.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test that meets what it does not expect should fail, also in helpers"
+)]
+
+mod batches_simulated;
+mod support;
