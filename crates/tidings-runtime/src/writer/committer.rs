@@ -33,10 +33,9 @@ pub(super) fn commit_steps(
         for after in step.after.drain(..) {
             let_out(after, &inboxes);
         }
-        // Kept for its buffers; if the engine thread is gone, nobody needs them.
-        if spare.send(step).is_err() {
-            break;
-        }
+        // Kept for its buffers. When the engine thread is gone nobody needs them, but what it left in
+        // the queue is still to be committed.
+        drop(spare.send(step));
     }
     Ok(())
 }
