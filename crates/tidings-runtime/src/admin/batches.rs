@@ -76,6 +76,7 @@ fn record(record: &BatchRecord) -> Value {
         "attempted_records": attempted,
         "success_records": succeeded,
         "failed_records": failed,
+        "cut_short": cut_short,
         "success": ended.is_some() && !cut_short && failed == 0,
     })
 }

@@ -71,9 +71,11 @@ pub(super) fn obey(
             Some(BatchNews::Ended)
         }
         BatchOrder::History { reply } => {
+            // In this order: commits go on, and a batch that has ended left no more than is counted.
+            let records = store.batch_records(destination)?;
             let counted = store.batch_changes_count(destination, REMAINING_MAX + 1)?;
             let history = BatchHistory {
-                records: store.batch_records(destination)?,
+                records,
                 remaining: (counted <= REMAINING_MAX).then_some(counted),
             };
             // Whoever asked and went away does not need the answer.

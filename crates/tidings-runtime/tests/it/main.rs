@@ -6,5 +6,6 @@
     reason = "a test that meets what it does not expect should fail, also in helpers"
 )]
 
+mod batches;
 mod batches_simulated;
 mod support;
