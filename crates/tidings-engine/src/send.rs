@@ -1,7 +1,7 @@
 //! The send rules: which destinations must be told after a change, and which zeros they are owed.
 //!
 //! - R1, a segment was entered: every destination mapped to any segment the device is in;
-//! - R2, a segment was left: those, and every destination that was told about the lost segment;
+//! - R2, a segment was left: those, and every destination that is owed a zero;
 //! - R3, a mapping of a segment the device is in was changed: as R1, when the device is seen next;
 //! - R4, an id was linked that the device did not have: the destinations of its namespace;
 //! - R5, nothing was sent for three days: as R1, when the device is seen next.
@@ -104,19 +104,21 @@ impl Engine {
         let mut indices = std::mem::take(&mut self.destinations);
         for state in &profile.segments {
             for &index in catalog.mapped(state.id) {
-                let named = all
-                    || catalog.destination_at(index).is_some_and(|destination| {
-                        self.new_namespaces()
-                            .iter()
-                            .any(|&new| destination.tells_in(new))
-                    });
+                let named = catalog.destination_at(index).is_some_and(|destination| {
+                    let mut new = self.new_namespaces().iter();
+                    (all || new.any(|&new| destination.tells_in(new)))
+                        && destination.delivers(state.id, moment.now)
+                });
                 if named {
                     indices.push(index);
                 }
             }
         }
-        for &segment in self.left() {
-            indices.extend(catalog.mapped(segment));
+        if !self.left().is_empty() {
+            // All zeros are told along, also those that a destination wanted to wait.
+            let owed = profile.destinations.iter();
+            let owed = owed.filter(|state| !state.owed.is_empty());
+            indices.extend(owed.filter_map(|state| catalog.destination_index(state.id)));
         }
         if waiting {
             for state in &mut profile.destinations {

@@ -774,3 +774,20 @@ fn a_crash_forgets_no_blank_id_that_was_being_told() {
          send          => 100.5[a 10=0; _ 10=0]",
     );
 }
+
+#[test]
+fn a_segment_left_brings_the_zeros_that_others_wait_for() {
+    check(
+        "trait 1 ttl=1
+         trait 2 ttl=5
+         segment 10 1T
+         segment 11 2T
+         dest 100 ids=5 map=11
+         dest 200 ids=5 map=10 batch",
+        "d0 see 1 2 5=x  => +10 +11 >100.5 >200.5
+         send            => 100.5[x 11=1] 200.5[x 10=1]
+         d2 pass         => d2: -10 >100.5
+         d2+1 see -2     => -11 >100.5 >200.5
+         send            => 100.5[x 11=0] 200.5[x 10=0]",
+    );
+}
