@@ -17,7 +17,7 @@ use crate::{
     profile::{BatchState, DestinationState, IdKey, OwedZero, Pending, ProfileId},
 };
 use tidings_model::{
-    AuthState, DataSourceId, DestinationId, SegmentId, Timestamp, Unsegment, Unsynced,
+    AuthState, DataSourceId, DestinationId, SegmentId, Status, Timestamp, Unsegment, Unsynced,
 };
 
 /// Seconds without any send after which a sighting sends everything again.
@@ -174,7 +174,10 @@ impl Engine {
             epoch: moment.epoch,
             parts: parts_pending,
         });
-        profile.last_sent = Some(moment.now);
+        if destination.status == Status::Active {
+            // What a paused destination will be told one day is no refresh of the others.
+            profile.last_sent = Some(moment.now);
+        }
         let touched = &mut self.effects.touched;
         match touched.binary_search_by_key(&destination.id, |touched| touched.destination) {
             // A device that comes back after too long leaves by time first; this is the newer state.

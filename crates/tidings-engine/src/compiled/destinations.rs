@@ -19,6 +19,7 @@ pub struct CompiledDestination {
     pub(crate) max_mappings: usize,
     pub(crate) unsynced: Unsynced,
     pub(crate) unsegment: Unsegment,
+    pub(crate) status: Status,
     /// Whether it gets batches.
     pub batches: bool,
 }
@@ -165,6 +166,7 @@ pub(super) fn compile_destination(
         },
         unsynced: destination.unsynced,
         unsegment: destination.unsegment,
+        status: destination.status,
         batches: destination.batch.is_some(),
     }
 }

@@ -791,3 +791,20 @@ fn a_segment_left_brings_the_zeros_that_others_wait_for() {
          send            => 100.5[x 11=0] 200.5[x 10=0]",
     );
 }
+
+#[test]
+fn a_paused_destination_does_not_stop_the_three_day_clock() {
+    check(
+        "trait 1 ttl=0
+         trait 2 ttl=1
+         segment 10 1T
+         segment 11 2T
+         dest 100 ids=5 map=10 batch
+         dest 200 ids=5 map=11 paused",
+        "d0 see 1 2 5=x  => +10 +11 >100.5 >200.5
+         send            => 100.5[x 10=1] 200.5[x 11=1]
+         d2 pass         => d2: -11 >200.5
+         d2+23:59 see    =>
+         d3 see          => >100.5",
+    );
+}

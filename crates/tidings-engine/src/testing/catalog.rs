@@ -12,7 +12,8 @@ use tidings_model::{
 /// - `trait ID [onboarded] [folder] [ttl=DAYS] [in=FOLDER] [when=KEY]`, the last with the rule
 ///   `KEY == "1"`;
 /// - `segment ID [paused] EXPRESSION`;
-/// - `dest ID [ids=NAMESPACE,..] map=MAPPING,.. [max=MAPPINGS] [batch] [when_seen] [blank]`, where
+/// - `dest ID [ids=NAMESPACE,..] map=MAPPING,.. [max=MAPPINGS] [batch] [when_seen] [blank]
+///   [paused]`, where
 ///   a mapping is `SEGMENT[:TEXT][@DAY..DAY]`.
 ///
 /// The data sources 1 to 99 exist.
@@ -109,6 +110,7 @@ fn destination(id: u32, rest: &str) -> Destination {
                 destination.mappings = mappings.split(',').map(mapping).collect();
             }
             ("max", count) => destination.max_mappings = count.parse().unwrap(),
+            ("paused", _) => destination.status = Status::Paused,
             ("blank", _) => destination.unsynced = Unsynced::Blank,
             ("when_seen", _) => destination.unsegment = Unsegment::WhenSeen,
             ("batch", _) => {
