@@ -77,8 +77,9 @@ impl Simulation {
         self.drain(sent);
         while let Some(due) = self.next_wakeup().filter(|&due| due <= until) {
             self.now = due.max(self.now);
+            // What is told now is the state now: what time changes at this instant comes first.
+            self.wake();
             self.drain(sent);
-            self.wake(sent);
             self.begin_batches(sent);
         }
         self.now = until.max(self.now);
@@ -95,13 +96,13 @@ impl Simulation {
     }
 
     /// Wakes every profile whose timer is due.
-    fn wake(&mut self, sent: &mut impl FnMut(SentMessage<'_>)) {
+    fn wake(&mut self) {
         while let Some((at, uuid)) = self.rows.timers.first().cloned() {
             if millis(at) > self.now {
                 return;
             }
             self.rows.timers.pop_first();
-            self.change(Change::Wake, &uuid, sent);
+            self.apply(Change::Wake, &uuid);
         }
     }
 
@@ -129,6 +130,11 @@ impl Simulation {
         uuid: &DeviceUuid,
         sent: &mut impl FnMut(SentMessage<'_>),
     ) {
+        self.apply(change, uuid);
+        self.drain(sent);
+    }
+
+    fn apply(&mut self, change: Change, uuid: &DeviceUuid) {
         let moment = self.moment();
         let hint = hint_to(&mut self.dispatchers, self.now);
         let changes = &mut self.changes;
@@ -137,7 +143,6 @@ impl Simulation {
                 .change(moment, change, uuid, &self.rows, changes, hint),
         );
         self.commit(moment);
-        self.drain(sent);
     }
 
     /// Replaces the catalog now: every profile follows at once, and what is mapped anew is told when
@@ -172,8 +177,9 @@ impl Simulation {
         let mut devices: Vec<_> = self.rows.profiles.keys().cloned().collect();
         devices.sort_unstable();
         for uuid in devices {
-            self.change(Change::Wake, &uuid, sent);
+            self.apply(Change::Wake, &uuid);
         }
+        self.drain(sent);
         Ok(())
     }
 
