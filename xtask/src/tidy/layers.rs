@@ -102,6 +102,9 @@ const LAYERS: &[Layer] = &[
     // Tests and tools. The receiver judges what the sender sends: it shares the format with it and
     // nothing else, or a mistake could hide on both ends.
     Layer::side("tidings-receiver").only(&["tidings-model", "tidings-wire"]),
+    // The oracle judges the engine: it shares the vocabulary with it and nothing else, for the same
+    // reason. Its tests know both.
+    Layer::side("tidings-oracle").only(&["tidings-model"]),
     Layer::side("tidings-sim"),
     Layer::side("tidings-benches"),
     Layer::side("tidings-fuzz"),

@@ -1,0 +1,42 @@
+//! What happens, in order: the input of the oracle and of whatever is compared with it.
+
+use crate::{Features, Version};
+use std::sync::Arc;
+use tidings_model::{DeviceUuid, Event, Timestamp};
+
+/// Something that happens at an instant of the clock.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    /// The clock. An event's own `time` may lie before it.
+    pub at: Timestamp,
+    /// What.
+    pub what: What,
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// An event of a device.
+    Event(Box<Event>),
+    /// A device opts out.
+    OptOut(DeviceUuid),
+    /// A device is deleted.
+    Delete(DeviceUuid),
+    /// The catalog is replaced.
+    Catalog(Arc<Version>),
+}
+
+/// A catalog and what happens under it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The parts of the protocol at work.
+    pub features: Features,
+    /// The catalog at the start.
+    pub version: Arc<Version>,
+    /// When the clock starts.
+    pub start: Timestamp,
+    /// In order of time.
+    pub happenings: Vec<Happening>,
+    /// When the clock stops.
+    pub end: Timestamp,
+}

@@ -1,0 +1,153 @@
+//! The send rules: who is told about a device, and the messages that leave.
+
+use super::{Cause, Oracle, REFRESH_SECONDS};
+use crate::{Kind, Message, tell::Content, version::namespaces};
+use std::{collections::BTreeSet, sync::Arc};
+use tidings_model::{DataSourceId, Destination, DestinationId, DeviceUuid, SegmentId, Unsegment};
+
+impl Oracle {
+    /// R1 to R5, and first links.
+    pub(super) fn apply_send_rules(
+        &mut self,
+        uuid: &DeviceUuid,
+        cause: Cause,
+        entered: &BTreeSet<SegmentId>,
+        left: &BTreeSet<SegmentId>,
+        new_namespaces: &BTreeSet<DataSourceId>,
+    ) {
+        let (version, now) = (Arc::clone(&self.version), self.now());
+        let Some(device) = self.devices.get_mut(uuid) else {
+            return;
+        };
+        for &segment in entered {
+            device.owe_nothing_for(segment);
+        }
+        for &segment in left {
+            device.owe_zeros_for(&version, segment, now, self.features.kept_zeros);
+        }
+        let r1 = !entered.is_empty();
+        let r2 = !left.is_empty();
+        let r3 = cause == Cause::Seen && std::mem::take(&mut device.remapped);
+        let r5 = cause == Cause::Seen
+            && self.features.refresh
+            && device
+                .last_send
+                .is_some_and(|last| now.seconds_since(last) >= REFRESH_SECONDS);
+        let mut told = Vec::new();
+        for destination in &version.catalog.destinations {
+            let is_mapped = |segment: &SegmentId| version.delivers(destination, *segment, now);
+            let partner = device.partners.entry(destination.id).or_default();
+            let owed: BTreeSet<SegmentId> = partner.owed.iter().map(|(one, _)| *one).collect();
+            let in_one = device.members.iter().any(is_mapped);
+            let lost_one = owed.iter().any(is_mapped);
+            let first_link = new_namespaces
+                .iter()
+                .any(|namespace| destination.id_data_sources.contains(namespace));
+            let to_members = (r1 || r2 || r3 || r5 || first_link) && in_one;
+            let to_former_members = (r2 || cause == Cause::Asked) && lost_one;
+            let when_seen = cause == Cause::Seen && std::mem::take(&mut partner.when_seen);
+            if to_members || to_former_members || when_seen {
+                told.push(destination);
+            }
+        }
+        for destination in told {
+            let unsegment = match cause {
+                Cause::Unseen | Cause::Catalog => destination.unsegment,
+                Cause::Seen | Cause::Asked => Unsegment::Immediate,
+            };
+            match unsegment {
+                Unsegment::Immediate => self.mark(uuid, destination),
+                Unsegment::WhenSeen => self.tell_when_seen(uuid, destination.id),
+                Unsegment::Batch => {}
+            }
+        }
+    }
+
+    fn tell_when_seen(&mut self, uuid: &DeviceUuid, destination: DestinationId) {
+        if let Some(device) = self.devices.get_mut(uuid) {
+            device.partners.entry(destination).or_default().when_seen = true;
+        }
+    }
+
+    /// The destination is to be told about the device, if there is anything to tell.
+    fn mark(&mut self, uuid: &DeviceUuid, destination: &Destination) {
+        let (version, now, now_ms) = (Arc::clone(&self.version), self.now(), self.now_ms);
+        let Some(device) = self.devices.get_mut(uuid) else {
+            return;
+        };
+        for namespace in namespaces(destination) {
+            let objects =
+                device.objects(&version, destination, namespace, now, Content::Everything);
+            if !objects.is_empty() {
+                let lane = self.lanes.entry((destination.id, namespace)).or_default();
+                lane.touch(uuid, objects.len(), now_ms);
+                device.last_send = Some(now);
+            }
+        }
+    }
+
+    pub(super) fn send_what_is_due(&mut self) {
+        let version = Arc::clone(&self.version);
+        for destination in &version.catalog.destinations {
+            for namespace in namespaces(destination) {
+                let now_ms = self.now_ms;
+                let Some(lane) = self.lanes.get_mut(&(destination.id, namespace)) else {
+                    continue;
+                };
+                let users = lane.leave(destination, now_ms);
+                self.send(destination, namespace, Kind::Realtime, &users);
+            }
+        }
+    }
+
+    pub(super) fn send(
+        &mut self,
+        destination: &Destination,
+        namespace: DataSourceId,
+        kind: Kind,
+        users: &[DeviceUuid],
+    ) {
+        let (version, now) = (Arc::clone(&self.version), self.now());
+        let content = match kind {
+            Kind::Realtime => Content::Everything,
+            Kind::Batch => Content::SinceLastBatch,
+        };
+        let mut written = Vec::new();
+        for uuid in users {
+            let Some(device) = self.devices.get_mut(uuid) else {
+                continue;
+            };
+            for told in device.objects(&version, destination, namespace, now, content) {
+                written.push(device.write(uuid, &version, destination, &told, now));
+                device.accepted(destination.id, &told);
+            }
+            self.forget_ids(uuid);
+        }
+        for users in written.chunks(destination.max_users.max(1) as usize) {
+            self.messages.push(Message {
+                time: now,
+                destination: destination.id,
+                namespace,
+                kind,
+                users: users.to_vec(),
+            });
+        }
+    }
+
+    /// Where a partner was told nothing that still stands, and nothing waits to be told, an id that
+    /// is not linked any more is of no concern to it, whatever it got earlier.
+    pub(super) fn forget_ids(&mut self, uuid: &DeviceUuid) {
+        let lanes = &self.lanes;
+        let Some(device) = self.devices.get_mut(uuid) else {
+            return;
+        };
+        let linked = device.links.iter().filter(|link| link.linked);
+        let linked: BTreeSet<_> = linked.map(|link| link.id.clone()).collect();
+        for (destination, partner) in &mut device.partners {
+            let mut own = lanes.iter().filter(|((to, _), _)| to == destination);
+            if partner.told.is_empty() && !own.any(|(_, lane)| lane.holds(uuid)) {
+                partner.told_ids.retain(|id| linked.contains(id));
+            }
+        }
+    }
+}

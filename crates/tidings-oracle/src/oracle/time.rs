@@ -1,0 +1,166 @@
+//! What happens to the oracle while time passes, and when the catalog is replaced.
+
+use super::{Cause, IDLE_SECONDS, Oracle};
+use crate::{Kind, Version, version::namespaces};
+use std::{collections::BTreeSet, sync::Arc};
+use tidings_model::{Destination, DeviceUuid, SegmentId, Status, Timestamp, UtcDay};
+
+impl Oracle {
+    /// Lets time pass.
+    pub fn run_until(&mut self, until: Timestamp) {
+        let until_ms = until.0 * 1000;
+        while let Some(next_ms) = self.next_ms().filter(|next| *next <= until_ms) {
+            self.now_ms = self.now_ms.max(next_ms);
+            // What is told at midnight is the state after midnight.
+            let next_midnight = self.midnight.plus_days(1);
+            if next_midnight.start() <= self.now() {
+                self.midnight = next_midnight;
+                self.pass_midnight();
+            }
+            self.send_batches();
+            self.send_what_is_due();
+        }
+        self.now_ms = self.now_ms.max(until_ms);
+    }
+
+    /// The next instant at which something happens by itself.
+    fn next_ms(&self) -> Option<i64> {
+        let lanes = self
+            .version
+            .catalog
+            .destinations
+            .iter()
+            .flat_map(|destination| {
+                let lane = |namespace| self.lanes.get(&(destination.id, namespace));
+                let namespaces = namespaces(destination).into_iter();
+                namespaces.filter_map(move |namespace| lane(namespace)?.due_ms(destination))
+            });
+        let midnight = self
+            .features
+            .at_midnight()
+            .then(|| self.midnight.plus_days(1).start().0 * 1000);
+        let destinations = self.version.catalog.destinations.iter();
+        let batches = destinations.filter_map(|one| Some(self.next_batch(one)?.0 * 1000));
+        lanes.chain(midnight).chain(batches).min()
+    }
+
+    /// A day begins.
+    fn pass_midnight(&mut self) {
+        let now = self.midnight.start();
+        let dated = self.dated_mappings(self.midnight);
+        for uuid in self.devices.keys().cloned().collect::<Vec<_>>() {
+            let Some(device) = self.devices.get_mut(&uuid) else {
+                continue;
+            };
+            if device.opted_out {
+                continue;
+            }
+            device.remapped |= self.features.remapped && !dated.is_disjoint(&device.members);
+            let is_idle = now.seconds_since(device.last_seen) >= IDLE_SECONDS;
+            if self.features.idle && is_idle && !device.is_erased {
+                self.leave_everything(&uuid, Cause::Unseen);
+                self.erase(&uuid);
+            } else if self.features.by_time {
+                self.evaluate(&uuid, Cause::Unseen, &BTreeSet::new());
+            }
+        }
+    }
+
+    /// Segments of which a mapping begins or ends on this day.
+    fn dated_mappings(&self, day: UtcDay) -> BTreeSet<SegmentId> {
+        let destinations = self.version.catalog.destinations.iter();
+        destinations
+            .flat_map(|destination| &destination.mappings)
+            .filter(|mapping| mapping.start == Some(day) || mapping.end == Some(day))
+            .map(|mapping| mapping.segment)
+            .collect()
+    }
+
+    pub(super) fn catalog(&mut self, version: &Arc<Version>) {
+        let old = std::mem::replace(&mut self.version, Arc::clone(version));
+        let now = self.now();
+        let changed = changed_mappings(&old, version);
+        let exists = |segment: &SegmentId| version.segments().any(|(id, _)| id == *segment);
+        for uuid in self.devices.keys().cloned().collect::<Vec<_>>() {
+            let Some(device) = self.devices.get_mut(&uuid) else {
+                continue;
+            };
+            device.history.new_catalog(now, Arc::clone(version));
+            device.members.retain(exists);
+            for partner in device.partners.values_mut() {
+                // A deleted segment is not reported, not even its zeros.
+                partner.told.retain(exists);
+                partner.owed.retain(|(segment, _)| exists(segment));
+                partner.baseline.retain(exists);
+            }
+            device.remapped |= self.features.remapped && !changed.is_disjoint(&device.members);
+            if !device.opted_out {
+                self.evaluate(&uuid, Cause::Catalog, &BTreeSet::new());
+            }
+        }
+    }
+
+    /// When the destination's next batch is, if it gets batches.
+    fn next_batch(&self, destination: &Destination) -> Option<Timestamp> {
+        if !self.features.batches || destination.status == Status::Paused {
+            return None;
+        }
+        let batch = destination.batch?;
+        if let Some(last) = self.batches.get(&destination.id) {
+            let every = i64::try_from(batch.every.as_secs()).unwrap_or(i64::MAX);
+            return Some(last.plus_seconds(every));
+        }
+        let at = i64::from(batch.at_minute) * 60;
+        let today = self.start.day().start().plus_seconds(at);
+        Some(if today < self.start {
+            today.plus_seconds(86_400)
+        } else {
+            today
+        })
+    }
+
+    fn send_batches(&mut self) {
+        let (version, now) = (Arc::clone(&self.version), self.now());
+        for destination in &version.catalog.destinations {
+            let due = self.next_batch(destination);
+            if due.is_none_or(|due| due > now) {
+                continue;
+            }
+            self.batches.insert(destination.id, now);
+            let users: Vec<DeviceUuid> = self.devices.keys().cloned().collect();
+            for namespace in namespaces(destination) {
+                self.send(destination, namespace, Kind::Batch, &users);
+            }
+            for device in self.devices.values_mut() {
+                let members = device.members.iter().copied();
+                let told = members.filter(|one| version.delivers(destination, *one, now));
+                let told = told.collect();
+                device.partners.entry(destination.id).or_default().baseline = told;
+            }
+        }
+    }
+}
+
+/// Segments of which a mapping was added, changed or removed, or that were paused or put back to
+/// work.
+fn changed_mappings(old: &Version, new: &Version) -> BTreeSet<SegmentId> {
+    let all = |version: &Version| -> Vec<_> {
+        let destinations = version.catalog.destinations.iter();
+        destinations
+            .flat_map(|destination| {
+                let mappings = destination.mappings.iter();
+                mappings.map(|mapping| {
+                    let mut segments = version.segments();
+                    let status = segments.find(|(id, _)| *id == mapping.segment);
+                    (destination.id, mapping.clone(), status)
+                })
+            })
+            .collect()
+    };
+    let (old, new) = (all(old), all(new));
+    let gone = old.iter().filter(|one| !new.contains(one));
+    let come = new.iter().filter(|one| !old.contains(one));
+    gone.chain(come)
+        .map(|(_, mapping, _)| mapping.segment)
+        .collect()
+}

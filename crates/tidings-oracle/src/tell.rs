@@ -1,0 +1,270 @@
+//! What a destination is told about a device, and what that means for what it is owed.
+
+use crate::{Device, PartnerId, Version, device::Link, version::namespaces};
+use std::{cmp::Reverse, collections::BTreeSet};
+use tidings_model::{
+    DataSourceId, Destination, DestinationId, DeviceUuid, Mapping, RegionId, SegmentId, Timestamp,
+    Unsynced,
+};
+
+/// A message that leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// When.
+    pub time: Timestamp,
+    /// To whom.
+    pub destination: DestinationId,
+    /// The namespace of its ids.
+    pub namespace: DataSourceId,
+    /// Why.
+    pub kind: Kind,
+    /// In order; at most as many as the destination takes.
+    pub users: Vec<UserObject>,
+}
+
+/// Why a message leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A send rule.
+    Realtime,
+    /// The daily batch.
+    Batch,
+}
+
+/// One device under one id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UserObject {
+    /// The device.
+    pub uuid: DeviceUuid,
+    /// The partner's id; empty if it has none.
+    pub id: String,
+    /// Where the device was seen, latest first.
+    pub regions: Vec<RegionId>,
+    /// In the order of the message.
+    pub segments: Vec<ToldSegment>,
+}
+
+/// A segment's state.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ToldSegment {
+    /// Its id, or the text agreed for it.
+    pub id: String,
+    /// 1 or 0.
+    pub status: u8,
+    /// When it was verified.
+    pub date_time: Timestamp,
+}
+
+/// The states that a user object reports, before they are written.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) id: PartnerId,
+    pub(crate) ones: BTreeSet<SegmentId>,
+    pub(crate) zeros: BTreeSet<SegmentId>,
+}
+
+/// Which segments are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// All that the device is in, and all zeros that are owed.
+    Everything,
+    /// What differs from the last batch.
+    SinceLastBatch,
+}
+
+impl Device {
+    /// The user objects of this device in a message to the destination in this namespace, newest id
+    /// first. Ones go to the newest `max_mappings` ids, zeros to whom they are owed.
+    pub(crate) fn objects(
+        &self,
+        version: &Version,
+        destination: &Destination,
+        namespace: DataSourceId,
+        now: Timestamp,
+        content: Content,
+    ) -> Vec<Told> {
+        let delivers = |segment: &SegmentId| version.delivers(destination, *segment, now);
+        let (ones, zeros) = self.states(destination, content);
+        let ones: BTreeSet<SegmentId> = ones.into_iter().filter(delivers).collect();
+        let still_1 = self.texts_of_members(version, destination, now);
+        let is_news = |segment: &SegmentId| {
+            let mut mappings = version.deliverable(destination, *segment, now);
+            mappings.any(|mapping| !still_1.contains(&text(mapping)))
+        };
+        self.ids(destination, namespace)
+            .into_iter()
+            .map(|(id, gets_ones)| {
+                let ones = if gets_ones {
+                    ones.clone()
+                } else {
+                    BTreeSet::new()
+                };
+                let zeros = zeros.iter().filter(|(_, to)| *to == id);
+                let zeros = zeros.map(|(segment, _)| *segment);
+                // Next to the ones, a zero of a text that is still 1 is told by that 1.
+                let zeros = zeros
+                    .filter(|segment| is_news(segment) || (!ones.is_empty() && delivers(segment)));
+                Told {
+                    zeros: zeros.collect(),
+                    ones,
+                    id,
+                }
+            })
+            .filter(|told| !told.ones.is_empty() || !told.zeros.is_empty())
+            .collect()
+    }
+
+    /// The segments to report with 1, and those to report with 0 and under which id.
+    fn states(
+        &self,
+        destination: &Destination,
+        content: Content,
+    ) -> (BTreeSet<SegmentId>, BTreeSet<(SegmentId, PartnerId)>) {
+        let Some(partner) = self.partners.get(&destination.id) else {
+            return (self.members.clone(), BTreeSet::new());
+        };
+        let mut zeros = partner.owed.clone();
+        if content == Content::Everything {
+            return (self.members.clone(), zeros);
+        }
+        let linked = destination.id_data_sources.iter();
+        let linked = linked.flat_map(|&namespace| self.linked(namespace));
+        let ids: BTreeSet<PartnerId> = linked.chain(partner.told_ids.clone()).collect();
+        for &segment in partner.baseline.difference(&self.members) {
+            zeros.extend(ids.iter().map(|id| (segment, id.clone())));
+        }
+        let ones = self.members.difference(&partner.baseline);
+        (ones.copied().collect(), zeros)
+    }
+
+    /// The ids of a namespace that may be told anything, newest first, and whether each gets ones.
+    fn ids(&self, destination: &Destination, namespace: DataSourceId) -> Vec<(PartnerId, bool)> {
+        let max = match destination.max_mappings {
+            0 => usize::MAX,
+            max => max as usize,
+        };
+        let linked = self.linked(namespace).into_iter().enumerate();
+        let mut ids: Vec<(PartnerId, bool)> = linked.map(|(index, id)| (id, index < max)).collect();
+        // Ids that are not linked any more may be owed a zero.
+        let mut once: Vec<&Link> = self.links.iter().filter(|link| !link.linked).collect();
+        once.sort_by_key(|link| Reverse((link.at, link.order)));
+        for link in once {
+            if link.id.0 == namespace {
+                ids.push((link.id.clone(), false));
+            }
+        }
+        // The blank id stands in the first namespace, and for all ids while there is none.
+        if namespaces(destination).first() == Some(&namespace) {
+            let is_blank = destination.unsynced == Unsynced::Blank;
+            let gets_ones = is_blank && !self.is_synced(destination);
+            ids.push(((namespace, String::new()), gets_ones));
+        }
+        ids
+    }
+
+    /// The texts under which the destination is told of the segments that the device is in. A text
+    /// that stands for several segments is 1 as long as the device is in any of them.
+    fn texts_of_members(
+        &self,
+        version: &Version,
+        destination: &Destination,
+        now: Timestamp,
+    ) -> BTreeSet<String> {
+        let members = self.members.iter();
+        let mappings = members.flat_map(|&segment| version.deliverable(destination, segment, now));
+        mappings.map(text).collect()
+    }
+
+    /// Writes a user object: ones before zeros, each ascending; a text at most once, 1 if any is.
+    pub(crate) fn write(
+        &self,
+        uuid: &DeviceUuid,
+        version: &Version,
+        destination: &Destination,
+        told: &Told,
+        now: Timestamp,
+    ) -> UserObject {
+        let still_1 = self.texts_of_members(version, destination, now);
+        let mut segments: Vec<ToldSegment> = Vec::new();
+        for (status, ids) in [(1, &told.ones), (0, &told.zeros)] {
+            for &segment in ids {
+                for mapping in version.deliverable(destination, segment, now) {
+                    let id = text(mapping);
+                    if status == 0 && still_1.contains(&id) {
+                        continue;
+                    }
+                    if segments.iter().all(|other| other.id != id) {
+                        segments.push(ToldSegment {
+                            id,
+                            status,
+                            date_time: self.evaluated,
+                        });
+                    }
+                }
+            }
+        }
+        UserObject {
+            uuid: uuid.clone(),
+            id: told.id.1.clone(),
+            regions: self.regions.clone(),
+            segments,
+        }
+    }
+
+    /// The partner accepted the user object.
+    pub(crate) fn accepted(&mut self, destination: DestinationId, told: &Told) {
+        let partner = self.partners.entry(destination).or_default();
+        if !told.ones.is_empty() {
+            partner.told_ids.insert(told.id.clone());
+        }
+        partner.told.extend(&told.ones);
+        for &segment in &told.zeros {
+            partner.owed.remove(&(segment, told.id.clone()));
+            let still_owed = partner.owed.iter().any(|(other, _)| *other == segment);
+            if !still_owed && !self.members.contains(&segment) {
+                partner.told.remove(&segment);
+            }
+        }
+    }
+
+    /// The device is in this segment again: a zero would not be true.
+    pub(crate) fn owe_nothing_for(&mut self, segment: SegmentId) {
+        for partner in self.partners.values_mut() {
+            partner.owed.retain(|(other, _)| *other != segment);
+        }
+    }
+
+    /// The device left this segment: a zero is owed to each destination that was told a 1, under
+    /// every id linked now and every id that ever got a 1. If the mapping is not at work now, the
+    /// zero is not sent; `kept` says whether it stays owed.
+    pub(crate) fn owe_zeros_for(
+        &mut self,
+        version: &Version,
+        segment: SegmentId,
+        now: Timestamp,
+        kept: bool,
+    ) {
+        for destination in &version.catalog.destinations {
+            let linked: Vec<PartnerId> = destination
+                .id_data_sources
+                .iter()
+                .flat_map(|&namespace| self.linked(namespace))
+                .collect();
+            let Some(partner) = self.partners.get_mut(&destination.id) else {
+                continue;
+            };
+            if !kept && !version.delivers(destination, segment, now) {
+                partner.told.remove(&segment);
+            } else if partner.told.contains(&segment) {
+                let ids = linked.into_iter().chain(partner.told_ids.clone());
+                partner.owed.extend(ids.map(|id| (segment, id)));
+            }
+        }
+    }
+}
+
+/// What is sent as `Segment_ID`.
+fn text(mapping: &Mapping) -> String {
+    let value = mapping.value.clone();
+    value.unwrap_or_else(|| mapping.segment.to_string())
+}

@@ -1,0 +1,77 @@
+//! The generator makes cases in which something happens.
+
+use std::sync::Arc;
+use tidings_model::DeviceUuid;
+use tidings_oracle::{Features, Kind, Oracle, generate};
+
+/// How often what is worth comparing happens in some hundred cases.
+#[derive(Debug, Default)]
+struct Counts {
+    messages: usize,
+    full: usize,
+    batches: usize,
+    zeros: usize,
+    ones_and_zeros: usize,
+    several_ids: usize,
+    blank: usize,
+    texts: usize,
+    at_midnight: usize,
+}
+
+#[test]
+fn much_is_told_in_generated_cases() {
+    let mut counts = Counts::default();
+    for seed in 0..300 {
+        let case = generate::case(seed, Features::ALL);
+        let mut oracle = Oracle::new(case.features, Arc::clone(&case.version), case.start);
+        for (happening, number) in case.happenings.iter().zip(1000..) {
+            oracle.happen(happening, || DeviceUuid::from_number(number).unwrap());
+        }
+        oracle.run_until(case.end);
+        for message in oracle.messages() {
+            let destinations = &case.version.catalog.destinations;
+            let to = destinations
+                .iter()
+                .find(|one| one.id == message.destination);
+            let is_full = to.is_some_and(|to| message.users.len() == to.max_users as usize);
+            counts.messages += 1;
+            counts.full += usize::from(is_full && message.users.len() > 1);
+            counts.batches += usize::from(message.kind == Kind::Batch);
+            counts.at_midnight += usize::from(message.time == message.time.day().start());
+            let devices: Vec<_> = message.users.iter().map(|user| &user.uuid).collect();
+            let repeats = devices.windows(2).any(|pair| pair.first() == pair.last());
+            counts.several_ids += usize::from(devices.len() > 1 && repeats);
+            for user in &message.users {
+                let has = |status| user.segments.iter().any(|one| one.status == status);
+                counts.zeros += usize::from(has(0));
+                counts.ones_and_zeros += usize::from(has(0) && has(1));
+                counts.blank += usize::from(user.id.is_empty());
+                counts.texts += usize::from(user.segments.iter().any(|one| one.id == "shared"));
+            }
+        }
+    }
+    let Counts {
+        messages,
+        full,
+        batches,
+        zeros,
+        ones_and_zeros,
+        several_ids,
+        blank,
+        texts,
+        at_midnight,
+    } = counts;
+    for (count, least) in [
+        (messages, 1_000),
+        (full, 50),
+        (batches, 200),
+        (zeros, 300),
+        (ones_and_zeros, 50),
+        (several_ids, 50),
+        (blank, 300),
+        (texts, 100),
+        (at_midnight, 200),
+    ] {
+        assert!(count >= least, "{counts:?}");
+    }
+}

@@ -1,0 +1,169 @@
+//! Differences that random histories found, as small cases.
+//!
+//! First those that are gone: the real system and the oracle agree. Then those that are known and
+//! still there: each is a feature that `histories` leaves out. A test of them that fails means that
+//! the real system has changed its mind, and that the feature can be switched on.
+
+use crate::{
+    compare::{Difference, difference, report},
+    given::{DEVICE, at, case, version},
+    histories::FEATURES,
+};
+use tidings_model::{DataSourceId, DestinationId};
+use tidings_oracle::{Case, Features, Happening, Message, Outcome, What};
+
+#[track_caller]
+fn check_same(yaml: &str, lines: &str, until: &str) {
+    let case = case(FEATURES, yaml, lines, until);
+    if let Some(difference) = difference(&case) {
+        panic!("{}", report(0, &case, &difference));
+    }
+}
+
+/// The messages of a case, so that a test that nothing differs is not one that nothing happened.
+fn messages(case: &Case) -> Vec<Message> {
+    let mut real = crate::real::Real::new(&case.version.catalog, case.start);
+    for happening in &case.happenings {
+        real.happen(happening);
+    }
+    real.run_until(case.end);
+    real.messages().to_vec()
+}
+
+/// Each destination had its own blank id, in its first namespace, but told under any it came across.
+#[test]
+fn the_blank_id_of_another_destination_is_not_told() {
+    let yaml = r"
+data_sources:
+  - { id: 101, name: a, kind: cookie }
+  - { id: 102, name: b, kind: cookie }
+traits:
+  - { id: 1, name: t, ttl_days: 0 }
+  - { id: 2, name: u, ttl_days: 0 }
+segments:
+  - { id: 100, name: s, rule: 1T }
+  - { id: 200, name: s, rule: 2T }
+destinations:
+  - { id: 11, name: d, client_id: c, url: https://a.example/, id_data_sources: [101, 102],
+      unsynced: blank, mappings: [ { segment: 100 } ] }
+  - { id: 12, name: d, client_id: c, url: https://b.example/, id_data_sources: [102],
+      unsynced: blank, mappings: [ { segment: 100 } ] }
+";
+    let lines = r#"
+        {"time":"2016-11-22T00:37:42Z","uuid":"DEVICE","traits":[1]}
+        {"time":"2016-11-23T00:00:00Z","uuid":"DEVICE","traits":[2]}
+        {"time":"2016-11-24T00:00:00Z","uuid":"DEVICE","remove_traits":[1]}
+    "#;
+    let until = "2016-11-25T00:00:00Z";
+    check_same(yaml, lines, until);
+    let messages = messages(&case(FEATURES, yaml, lines, until));
+    let first = messages
+        .iter()
+        .filter(|one| one.destination == DestinationId(11));
+    let namespaces: Vec<_> = first.map(|one| one.namespace).collect();
+    assert_eq!(namespaces, [DataSourceId(101); 3]);
+}
+
+/// A message that left at midnight told what had been true before it.
+#[test]
+fn a_message_at_midnight_tells_the_state_after_it() {
+    let yaml = r"
+traits:
+  - { id: 1, name: t, ttl_days: 1 }
+  - { id: 2, name: u, ttl_days: 0 }
+segments:
+  - { id: 100, name: s, rule: 1T }
+  - { id: 200, name: s, rule: 2T }
+destinations:
+  - { id: 11, name: d, client_id: c, url: https://a.example/, mappings: [ { segment: 100 }, { segment: 200 } ] }
+";
+    let lines = r#"
+        {"time":"2016-11-22T12:00:00Z","uuid":"DEVICE","traits":[1]}
+        {"time":"2016-11-23T23:59:59Z","uuid":"DEVICE","traits":[2]}
+    "#;
+    let until = "2016-11-25T00:00:00Z";
+    check_same(yaml, lines, until);
+    let messages = messages(&case(FEATURES, yaml, lines, until));
+    assert_eq!(messages.len(), 2);
+    assert_eq!(messages[1].time, at("2016-11-24T00:00:00Z"));
+    let states = messages[1].users[0].segments.iter();
+    let states: Vec<_> = states.map(|one| (one.id.as_str(), one.status)).collect();
+    assert_eq!(states, [("200", 1), ("100", 0)]);
+}
+
+/// Known: the ids of a device that was deleted still lead to it.
+#[test]
+fn deleted_devices_are_still_found_by_their_ids() {
+    let yaml = "data_sources:\n  - { id: 101, name: a, kind: cookie }\n";
+    let lines = r#"
+        {"time":"2016-11-22T12:00:00Z","uuid":"DEVICE","ids":[{"data_source":101,"id":"p"}]}
+        {"time":"2016-11-23T12:00:00Z","do":"delete","uuid":"DEVICE"}
+        {"time":"2016-11-24T12:00:00Z","uuid":"2","ids":[{"data_source":101,"id":"q"}]}
+        {"time":"2016-11-25T12:00:00Z","ids":[{"data_source":101,"id":"p"},{"data_source":101,"id":"q"}]}
+    "#;
+    let features = Features {
+        links_end: true,
+        ..FEATURES
+    };
+    let found = difference(&case(features, yaml, lines, "2016-11-26T00:00:00Z"));
+    let (second, deleted) = ("2".parse().unwrap(), DEVICE.parse().unwrap());
+    let expected = Difference::Outcome(
+        3,
+        Some(Outcome::Accepted(second)),
+        Some(Outcome::Accepted(deleted)),
+    );
+    assert_eq!(found, Some(expected));
+}
+
+/// Known: the days of realisations that no rule looks back over are not kept, so a rule that begins
+/// to do so takes them for infinitely old.
+#[test]
+fn a_new_window_takes_what_it_did_not_see_for_old() {
+    let yaml = |rule: &str| {
+        format!(
+            r#"
+traits:
+  - {{ id: 1, name: t, ttl_days: 0 }}
+segments:
+  - {{ id: 100, name: s, rule: "{rule}" }}
+destinations:
+  - {{ id: 11, name: d, client_id: c, url: https://a.example/, mappings: [ {{ segment: 100 }} ] }}
+"#
+        )
+    };
+    let lines = r#"{"time":"2016-11-22T12:00:00Z","uuid":"DEVICE","traits":[1]}"#;
+    let before = yaml("frequency([1T]) >= 2");
+    let mut case = case(FEATURES, &before, lines, "2016-11-23T00:00:00Z");
+    case.happenings.push(Happening {
+        at: at("2016-11-22T13:00:00Z"),
+        what: What::Catalog(version(&yaml("frequency([1T] >= 5D) >= 1"))),
+    });
+    assert!(matches!(difference(&case), Some(Difference::Told(oracle, _)) if oracle.is_empty()));
+}
+
+/// Known: a zero is forgotten if its mapping is not at work at the moment the device leaves.
+#[test]
+fn a_zero_between_two_stretches_of_a_mapping_is_forgotten() {
+    let yaml = r"
+traits:
+  - { id: 1, name: t, ttl_days: 0 }
+  - { id: 2, name: u, ttl_days: 0 }
+segments:
+  - { id: 100, name: s, rule: 1T }
+  - { id: 200, name: s, rule: 2T }
+destinations:
+  - { id: 11, name: d, client_id: c, url: https://a.example/, mappings: [
+      { segment: 100, end: 2016-11-23 }, { segment: 100, start: 2016-11-24 }, { segment: 200 } ] }
+";
+    let lines = r#"
+        {"time":"2016-11-22T12:00:00Z","uuid":"DEVICE","traits":[1]}
+        {"time":"2016-11-23T12:00:00Z","uuid":"DEVICE","remove_traits":[1]}
+        {"time":"2016-11-24T12:00:00Z","uuid":"DEVICE","traits":[2]}
+    "#;
+    let features = Features {
+        kept_zeros: true,
+        ..FEATURES
+    };
+    let found = difference(&case(features, yaml, lines, "2016-11-26T00:00:00Z"));
+    assert!(matches!(found, Some(Difference::Told(..))), "{found:?}");
+}

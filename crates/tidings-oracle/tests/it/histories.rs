@@ -1,0 +1,65 @@
+//! The real system against the oracle on random histories.
+//!
+//! `TIDINGS_ORACLE_HISTORIES` says how many, `TIDINGS_ORACLE_SEED` with which seed to begin. A long
+//! run: `TIDINGS_ORACLE_HISTORIES=1000000 cargo test --release -p tidings-oracle histories`.
+
+use crate::compare::{Difference, difference, report};
+use std::{num::NonZeroUsize, thread};
+use tidings_oracle::{Case, Features, generate, shrink::shrink};
+
+/// What the real system has. The differences behind `links_end`, `new_windows` and `kept_zeros` are
+/// shown in `found`.
+pub(crate) const FEATURES: Features = Features {
+    batches: false,
+    links_end: false,
+    new_windows: false,
+    kept_zeros: false,
+    ..Features::ALL
+};
+const HISTORIES: u64 = 2_000;
+
+#[test]
+fn histories_are_told_as_the_oracle_says() {
+    let first = number("TIDINGS_ORACLE_SEED").unwrap_or(0);
+    let count = number("TIDINGS_ORACLE_HISTORIES").unwrap_or(HISTORIES);
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // The lowest failing seed of each worker, so that a failure is the same whatever the machine.
+    let failing = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers)
+            .map(|worker| {
+                let mut seeds = (first..first + count).skip(worker).step_by(workers);
+                scope.spawn(move || seeds.find(|seed| fails(&case(*seed)).is_some()))
+            })
+            .collect();
+        let found = workers.into_iter().map(|worker| worker.join().unwrap());
+        found.flatten().min()
+    });
+    if let Some(seed) = failing {
+        let case = case(seed);
+        let found = fails(&case).unwrap();
+        let same_kind = |candidate: &Case| {
+            let found_now = fails(candidate);
+            found_now
+                .is_some_and(|now| std::mem::discriminant(&now) == std::mem::discriminant(&found))
+        };
+        let smallest = shrink(case, same_kind);
+        let difference = fails(&smallest).unwrap();
+        panic!("{}", report(seed, &smallest, &difference));
+    }
+}
+
+fn case(seed: u64) -> Case {
+    generate::case(seed, FEATURES)
+}
+
+fn fails(case: &Case) -> Option<Difference> {
+    difference(case)
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
+    )
+}

@@ -1,0 +1,14 @@
+//! Tests of the oracle: its tables, and the comparison of the real system with it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests, which clippy takes for production code"
+)]
+
+mod compare;
+mod coverage;
+mod found;
+mod given;
+mod histories;
+mod real;
+mod tables;
