@@ -11,7 +11,7 @@ use std::{
 use tidings_catalog::Source;
 use tidings_model::{Catalog, Timestamp};
 use tidings_receiver::{ReceiverSettings, Running, Strictness};
-use tidings_runtime::{Server, ServerSettings};
+use tidings_runtime::{CatalogFile, Server, ServerSettings};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -131,7 +131,14 @@ pub(crate) async fn serve(
         virtual_now: Some(Timestamp::parse(now)?),
         profiles_in_memory_max: 1_000,
     };
-    Server::start(settings, catalog).await
+    // There is no such file: the catalog is never replaced.
+    let file = CatalogFile {
+        path: data_dir.join("catalog.yaml"),
+        text: String::new(),
+        catalog,
+        warnings: Vec::new(),
+    };
+    Server::start(settings, file).await
 }
 
 /// Looks again and again until it is so.
