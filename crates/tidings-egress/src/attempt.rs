@@ -3,7 +3,10 @@
 //! Invariant: an attempt has a response as soon as status line and headers have arrived within the
 //! deadline. How the body ends ([`BodyEnd`]) decides only whether the connection is used again.
 
-use crate::failure::{Failure, FailureClass, printable};
+use crate::{
+    failure::{Failure, FailureClass, printable},
+    status,
+};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use std::time::{Duration, SystemTime};
@@ -28,13 +31,21 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// A stable name of the outcome for counting: `status_200`, or the failure's class.
+    /// The stable name of the outcome for logs and counts, `snake_case`: `status_200`,
+    /// `status_301_redirect_refused`, or the failure's class, `deadline_response`. How the body of
+    /// a response ended is another matter: [`BodyEnd::as_str`].
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match &self.result {
+            Ok(response) => response.class(),
+            Err(failure) => failure.class.as_str(),
+        }
+    }
+
+    /// The name of the outcome, see [`Attempt::class`].
     #[must_use]
     pub fn outcome(&self) -> String {
-        match &self.result {
-            Ok(response) => format!("status_{}", response.status),
-            Err(failure) => failure.class.as_str().to_owned(),
-        }
+        self.class().to_owned()
     }
 }
 
@@ -110,6 +121,12 @@ impl BodyEnd {
 }
 
 impl Response {
+    /// The stable name of the status, see [`Attempt::class`].
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        status::class(self.status)
+    }
+
     pub(crate) fn of(status: StatusCode, headers: &HeaderMap, body: Body) -> Self {
         // Success needs none of the headers, and it is nearly always success.
         let troubled = !status.is_success();

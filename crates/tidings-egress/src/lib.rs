@@ -26,6 +26,7 @@ mod policy;
 mod pool;
 mod request;
 mod resolve;
+mod status;
 mod target;
 mod tls;
 

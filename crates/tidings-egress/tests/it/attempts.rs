@@ -129,7 +129,7 @@ fn redirects_are_not_followed() {
             let code = status.split(' ').next().unwrap();
             let attempt = check(
                 vec![Step::Read, send(&response)],
-                &format!("status_{code} complete"),
+                &format!("status_{code}_redirect_refused complete"),
             );
             let location = attempt.result.unwrap().location.unwrap();
             assert_eq!(location.as_ref(), target.split('?').next().unwrap());
