@@ -12,7 +12,7 @@ mod traits;
 pub use destinations::CompiledDestination;
 pub use mapping_changes::MappingChanges;
 
-pub(crate) use destinations::same_text;
+pub(crate) use destinations::{CompiledMapping, same_text};
 pub(crate) use traits::CompiledTrait;
 
 use self::{

@@ -10,7 +10,8 @@
 //!   people ask for;
 //! - [`Engine::take`]: what one destination is told about one device in one namespace, now;
 //! - [`Engine::settle`]: what the outcome of that message means for the profile;
-//! - [`Engine::take_batch`] and [`Engine::settle_batch`]: the same for the daily batch.
+//! - [`Engine::take_batch`] and [`Engine::settle_batch`]: the same for the daily batch;
+//! - [`why::explain`]: what is behind one membership, and behind what a partner knows of it.
 #![forbid(unsafe_code)]
 
 mod apply;
@@ -22,6 +23,7 @@ mod realise;
 mod send;
 mod tell;
 mod time;
+pub mod why;
 
 #[cfg(test)]
 mod properties;

@@ -4,11 +4,15 @@
 //! into a test. Every step of every history checks the profile's invariants and its timer.
 
 use crate::{
-    CompiledCatalog, Engine, Moment, Profile, send,
+    CompiledCatalog, Engine, Moment, Profile,
+    realise::{self, LiveTraits},
+    send,
     testing::{World, show_time},
+    why::{self, NextChange, RulePart, RuleWhy},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
-use tidings_model::{Timestamp, Unsegment};
+use tidings_model::{SegmentId, Timestamp, Unsegment};
+use tidings_rules::{SegmentProgram, SegmentRule};
 
 /// A catalog of six traits, one folder, four segments and three destinations.
 fn catalogs() -> impl Strategy<Value = String> {
@@ -220,6 +224,28 @@ proptest! {
         prop_assert!(world.profile.wake_at.is_none(), "woken for ever");
     }
 
+    /// What is explained is what is true, and stays so until the explained change.
+    #[test]
+    fn an_explanation_agrees_with_the_engine(catalog in catalogs(), steps in steps(true)) {
+        let mut world = World::new(&[&catalog]);
+        run(&mut world, &steps);
+        let World { compiled, profile, now, .. } = &world;
+        for segment in (10..14).map(SegmentId) {
+            let why = why::explain(world.catalog(), compiled, profile, segment, *now).unwrap();
+            prop_assert!(why.reason != why::Reason::Behind, "{}", why);
+            check_rule(&world, &why.rule);
+            let member = why.since.is_some();
+            prop_assert_eq!(member, profile.segments.iter().any(|state| state.id == segment));
+            for midnight in midnights(*now, why.next.as_ref()) {
+                let after = woken(compiled, profile, midnight);
+                let next = why.next.as_ref().filter(|next| next.at == midnight);
+                let expected = next.map_or(member, |next| next.to);
+                let is_in = after.member_since(segment).is_some();
+                prop_assert!(is_in == expected, "at {}\n{}", show_time(midnight), why);
+            }
+        }
+    }
+
     /// Every outcome acknowledged and nothing touched since: the pair is clear.
     #[test]
     fn what_is_acknowledged_is_settled(catalog in catalogs(), steps in steps(true)) {
@@ -285,6 +311,42 @@ fn check_partners(world: &World) {
         });
         assert!(still_in || owed, "{id} believes {partner_id} is in {text}");
     }
+}
+
+/// Every part of a rule has the value that it has as a rule of its own, until its next change.
+#[track_caller]
+fn check_rule(world: &World, rule: &RuleWhy) {
+    let parsed = SegmentRule::parse(&rule.text).unwrap();
+    let program = SegmentProgram::new(&parsed);
+    let value = |at: Timestamp| {
+        let (mut traits, catalog) = (world.profile.traits.clone(), &world.compiled);
+        realise::expire(&mut traits, catalog, at, |_| {});
+        let traits = &traits;
+        program.evaluate(at.day(), &LiveTraits { traits, catalog })
+    };
+    assert_eq!(value(world.now), rule.holds, "{}", rule.text);
+    for midnight in midnights(world.now, rule.next.as_ref()) {
+        let next = rule.next.as_ref().filter(|next| next.at == midnight);
+        let expected = next.map_or(rule.holds, |next| next.to);
+        assert_eq!(value(midnight), expected, "{} {:?}", rule.text, rule.next);
+    }
+    match &rule.part {
+        RulePart::And(parts) | RulePart::Or(parts) => {
+            parts.iter().for_each(|part| check_rule(world, part));
+        }
+        RulePart::Not(part) => check_rule(world, part),
+        RulePart::Term(term) => {
+            let counted: u64 = term.traits.iter().map(|trait_| trait_.counted).sum();
+            assert_eq!(counted, term.count, "{}", rule.text);
+        }
+    }
+}
+
+/// The midnights after `now` up to a change, or for 200 days.
+fn midnights(now: Timestamp, next: Option<&NextChange>) -> impl Iterator<Item = Timestamp> {
+    let today = now.day();
+    let days = next.map_or(200, |next| next.at.day().days_since(today));
+    (1..=days).map(move |day| today.plus_days(day).start())
 }
 
 /// The profile as it would be if it were woken at `now`.

@@ -21,7 +21,7 @@ use tidings_model::{
 };
 
 /// Seconds without any send after which a sighting sends everything again.
-const REFRESH_SECONDS: i64 = 72 * 3600;
+pub(crate) const REFRESH_SECONDS: i64 = 72 * 3600;
 
 /// What made the engine look at a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -163,7 +163,7 @@ pub(crate) fn is_unseen(profile: &Profile, now: Timestamp) -> bool {
 
 /// The daily cleanup that finds the device idle: the first midnight when it has been unseen for
 /// [`IDLE_DAYS`].
-fn idle_at(profile: &Profile) -> Timestamp {
+pub(crate) fn idle_at(profile: &Profile) -> Timestamp {
     let idle = profile.last_seen.plus_seconds(IDLE_DAYS * DAY);
     let midnight = idle.day().start();
     if midnight == idle {

@@ -161,10 +161,22 @@ impl SegmentTerm {
         }
     }
 
+    /// Realisations of one of its traits that count towards it on this day.
+    pub fn counted(&self, trait_id: TraitId, today: UtcDay, profile: &impl Realizations) -> u64 {
+        Recency::count(self.recency(), today, profile, trait_id)
+    }
+
+    /// The comparison of its count, `>= 1`.
+    #[must_use]
+    pub fn condition(&self) -> String {
+        let (op, threshold) = self.comparison();
+        format!("{op} {threshold}")
+    }
+
     fn count(&self, today: UtcDay, profile: &impl Realizations) -> u64 {
         self.traits()
             .iter()
-            .map(|&trait_id| Recency::count(self.recency(), today, profile, trait_id))
+            .map(|&trait_id| self.counted(trait_id, today, profile))
             .fold(0, u64::saturating_add)
     }
 
@@ -175,6 +187,12 @@ impl SegmentTerm {
 }
 
 impl Recency {
+    /// The last day that counts for `>=`, and the first for `<=`.
+    #[must_use]
+    pub fn boundary(self, today: UtcDay) -> UtcDay {
+        today.plus_days(-days_i32(self.days))
+    }
+
     /// The realisations of a trait that count under a condition on age, or without one.
     pub(crate) fn count(
         recency: Option<Self>,
@@ -182,11 +200,11 @@ impl Recency {
         profile: &impl Realizations,
         trait_id: TraitId,
     ) -> u64 {
-        let Some(Self { op, days }) = recency else {
+        let Some(recency) = recency else {
             return profile.total(trait_id);
         };
-        let boundary = today.plus_days(-days_i32(days));
-        match op {
+        let boundary = recency.boundary(today);
+        match recency.op {
             RecencyOp::AtMost => profile.on_or_after(trait_id, boundary),
             RecencyOp::AtLeast => profile.on_or_before(trait_id, boundary),
         }

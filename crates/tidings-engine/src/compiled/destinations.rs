@@ -29,8 +29,8 @@ pub(crate) struct CompiledMapping {
     pub(crate) segment: SegmentId,
     pub(crate) value: Option<Arc<str>>,
     pub(crate) segment_status: Status,
-    start: Option<Timestamp>,
-    end: Option<Timestamp>,
+    pub(crate) start: Option<Timestamp>,
+    pub(crate) end: Option<Timestamp>,
 }
 
 impl CompiledDestination {
@@ -90,7 +90,7 @@ impl CompiledDestination {
 
 impl CompiledMapping {
     /// Active while start 00:00:00Z <= now < end 00:00:00Z, and its segment is not paused.
-    fn deliverable(&self, now: Timestamp) -> bool {
+    pub(crate) fn deliverable(&self, now: Timestamp) -> bool {
         self.segment_status == Status::Active
             && self.start.is_none_or(|start| start <= now)
             && !self.ended(now)
@@ -173,7 +173,7 @@ pub(super) fn compile_destination(
 
 impl CompiledMapping {
     /// What is sent as `Segment_ID`, as text.
-    fn wire_id(&self) -> String {
+    pub(crate) fn wire_id(&self) -> String {
         self.value
             .as_deref()
             .map_or_else(|| self.segment.to_string(), str::to_owned)

@@ -68,6 +68,11 @@ impl World {
         }
     }
 
+    /// The catalog in use.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalogs[self.current]
+    }
+
     /// From now on every step begins with a new engine.
     pub(crate) fn forget_engine_after_every_step(&mut self) {
         self.forgetful = true;
