@@ -90,6 +90,23 @@ pub enum Reason {
     Behind,
 }
 
+impl Reason {
+    /// A stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Holds => "rule_holds",
+            Self::Fails => "rule_fails",
+            Self::KeptByPause => "kept_by_pause",
+            Self::ClosedByPause => "closed_by_pause",
+            Self::OptedOut => "opted_out",
+            Self::Unseen(_) => "unseen",
+            Self::NeverSeen => "never_seen",
+            Self::Behind => "behind",
+        }
+    }
+}
+
 /// Explains one device and one segment. `None` when the catalog has no such segment.
 ///
 /// `catalog` is what `compiled` was compiled from.

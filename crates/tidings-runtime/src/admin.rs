@@ -3,6 +3,7 @@
 //! It has no authentication yet, which is why the server binds it to loopback only.
 
 mod batches;
+mod why;
 
 use crate::{
     destination::read,
@@ -30,6 +31,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(ready))
         .route("/v1/status", get(status))
         .route("/v1/destinations/{id}/batches", get(batches::history))
+        .route("/v1/devices/{uuid}/why", get(why::why))
         .route("/v1/dev/clock", post(move_clock))
         .fallback(tidings_collect::problem::not_found)
         .with_state(shared)
@@ -152,12 +154,13 @@ async fn move_clock(
         ));
     }
     if !shared.writer.catch_up().await {
-        let detail = "the store has failed or the server is stopping";
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            detail,
-        ));
+        return Err(unavailable());
     }
     Ok(Json(json!({ "now": shared.clock.now().to_string() })))
+}
+
+/// The writer is gone and answers nothing.
+fn unavailable() -> Problem {
+    let detail = "the store has failed or the server is stopping";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }

@@ -21,6 +21,7 @@ mod signing;
 pub mod simulate;
 mod sink;
 pub mod stats;
+pub mod why;
 mod writer;
 
 pub use reload::{CatalogFile, CatalogFileError};

@@ -7,6 +7,7 @@
 use crate::core::{ActiveCatalog, Change, Changes, Core, DestinationHint, Rows};
 use crate::schedule::{Lateness, Schedule};
 use crate::settings::dispatch_settings;
+use crate::why::{self, Unknown};
 use hashbrown::HashMap;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,9 +16,10 @@ use std::{
 };
 use tidings_collect::Submitted;
 use tidings_dispatch::{Action, Dispatcher, Kind};
-use tidings_engine::{CompileError, Moment, Profile};
+use tidings_engine::{CompileError, Moment, Profile, why::Why};
 use tidings_model::{
-    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, Millis, Timestamp,
+    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, Millis, SegmentId,
+    Timestamp,
 };
 use tidings_store::{BatchRecord, Link, PendingRow, Undelivered};
 
@@ -69,6 +71,16 @@ impl Simulation {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         timestamp(self.now)
+    }
+
+    /// Explains one device and one segment as things stand now.
+    ///
+    /// # Errors
+    /// When the catalog in use has no such segment.
+    pub fn why(&mut self, uuid: &DeviceUuid, segment: SegmentId) -> Result<Why, Unknown> {
+        let now = self.now();
+        let profile = infallible(self.core.profile(uuid, &self.rows));
+        why::explain(self.core.catalog(), &profile, segment, None, now)
     }
 
     /// Lets time pass until `until`, handing every message that becomes due to `sent`, in order.

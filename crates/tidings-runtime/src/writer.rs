@@ -33,6 +33,7 @@ use std::{
 };
 use tidings_collect::Submitted;
 use tidings_dispatch::{Hint, Kind, SettledUser, Taken};
+use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy};
 use tidings_store::{Batch, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -79,6 +80,11 @@ pub(crate) enum Control {
         destination: DestinationId,
         order: BatchOrder,
     },
+    /// Answers with a copy of a profile and the catalog in use, once what it says is durable.
+    Profile {
+        uuid: DeviceUuid,
+        reply: oneshot::Sender<(Arc<ActiveCatalog>, Box<Profile>)>,
+    },
     /// Answers once everything asked for before is durable and its hints are out.
     Flush {
         reply: oneshot::Sender<()>,
@@ -119,6 +125,10 @@ enum After {
     Batch {
         destination: DestinationId,
         news: BatchNews,
+    },
+    Profile {
+        reply: oneshot::Sender<(Arc<ActiveCatalog>, Box<Profile>)>,
+        answer: (Arc<ActiveCatalog>, Box<Profile>),
     },
     Flushed {
         reply: oneshot::Sender<()>,

@@ -123,6 +123,33 @@ pub enum Answer {
     NoTrigger,
 }
 
+impl Answer {
+    /// A stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::Waiting { held: true, .. } => "held",
+            Self::Waiting { .. } => "waiting",
+            Self::NothingToTell => "nothing_to_tell",
+            Self::NotMapped => "not_mapped",
+            Self::Undeliverable(MappingState::SegmentPaused) => "segment_paused",
+            Self::Undeliverable(MappingState::NotBefore(_)) => "mapping_not_begun",
+            Self::Undeliverable(MappingState::Ended(_)) => "mapping_ended",
+            Self::Undeliverable(MappingState::Deliverable) => "undeliverable",
+            Self::NoId => "no_id",
+            Self::DestinationPaused => "destination_paused",
+            Self::GivenUp => "given_up",
+            Self::WhenSeen => "when_seen",
+            Self::NextBatch => "next_batch",
+            Self::NextSighting => "next_sighting",
+            Self::WithNext => "with_next",
+            Self::SharedText => "shared_text",
+            Self::NoTrigger => "no_trigger",
+        }
+    }
+}
+
 /// What is to be explained.
 pub(super) struct Question<'a> {
     pub(super) described: &'a Destination,
@@ -226,12 +253,12 @@ fn answer(question: &Question<'_>, state: Option<&DestinationState>) -> Answer {
     } = question;
     let one = profile.member_since(segment).is_some();
     let owed = state.is_some_and(|state| state.owed.iter().any(|zero| zero.segment == segment));
-    if !one && !owed {
-        return Answer::NothingToTell;
-    }
     let Some(first) = compiled.mappings_of(segment).first() else {
         return Answer::NotMapped;
     };
+    if !one && !owed {
+        return Answer::NothingToTell;
+    }
     if !compiled.delivers(segment, now) {
         return Answer::Undeliverable(mapping_state(first, now));
     }

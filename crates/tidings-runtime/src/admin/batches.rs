@@ -37,12 +37,7 @@ pub(super) async fn history(
     let order = BatchOrder::History { reply };
     shared.writer.control(Control::Batch { destination, order });
     let Ok(BatchHistory { records, remaining }) = answer.await else {
-        let detail = "the store has failed or the server is stopping";
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            detail,
-        ));
+        return Err(super::unavailable());
     };
     let running = records.last().filter(|record| record.ended.is_none());
     let next = named.stats.state().next_batch;

@@ -74,6 +74,7 @@ fn let_out(after: After, inboxes: &Inboxes) {
                 inbox.scanned(scanned);
             }
         }
+        After::Profile { reply, answer } => drop(reply.send(answer)),
         After::Flushed { reply } => drop(reply.send(())),
     }
 }

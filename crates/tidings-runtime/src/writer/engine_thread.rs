@@ -257,6 +257,11 @@ impl EngineThread {
                 step.after
                     .extend(news.map(|news| After::Batch { destination, news }));
             }
+            Control::Profile { uuid, reply } => {
+                let profile = Box::new(core.profile(&uuid, store)?);
+                let answer = (Arc::clone(core.catalog()), profile);
+                step.after.push(After::Profile { reply, answer });
+            }
             Control::Flush { reply } => step.after.push(After::Flushed { reply }),
             Control::CatchUp { reply } => self.background.catch_up(reply),
             Control::Replace { catalog } => core.set_catalog(catalog),

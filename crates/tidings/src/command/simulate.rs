@@ -13,10 +13,11 @@ use tidings_collect::{Line, Submitted, parse_line};
 use tidings_dispatch::Kind;
 use tidings_egress::AddressPolicy;
 use tidings_engine::MappingChanges;
-use tidings_model::{Catalog, Timestamp, limits};
+use tidings_model::{Catalog, DeviceUuid, SegmentId, Timestamp, limits};
 use tidings_runtime::{
     core::{ActiveCatalog, Change},
     simulate::{SentMessage, Simulation},
+    why,
 };
 
 #[derive(Debug, ClapArgs)]
@@ -31,6 +32,22 @@ pub(crate) struct Args {
     /// What comes later is not read
     #[arg(long, value_parser = parse_time)]
     until: Option<Timestamp>,
+    /// Print, instead of the messages, why a device is in a segment or not at the end, and what
+    /// partners were told of it; may be given more than once
+    #[arg(long, value_name = "UUID:SEGMENT", value_parser = parse_pair)]
+    why: Vec<(DeviceUuid, SegmentId)>,
+    /// With --why: one JSON object per line
+    #[arg(long, requires = "why")]
+    json: bool,
+}
+
+fn parse_pair(text: &str) -> Result<(DeviceUuid, SegmentId), String> {
+    let (uuid, segment) = text
+        .split_once(':')
+        .ok_or("write a device's UUID, a colon and a segment's id, as in 4250948725049857:12176")?;
+    let uuid = uuid.parse().map_err(|error| format!("UUID: {error}"))?;
+    let segment = segment.parse();
+    Ok((uuid, segment.map_err(|error| format!("SEGMENT: {error}"))?))
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
@@ -60,14 +77,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Box::new(BufReader::new(file))
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let simulated = simulate(
-        Arc::new(active),
-        input,
-        &args.events,
-        args.until,
-        linger,
-        &mut out,
-    );
+    let active = Arc::new(active);
+    let run = |messages: &mut dyn Write| {
+        simulate(&active, input, &args.events, args.until, linger, messages)
+    };
+    let simulated = if args.why.is_empty() {
+        run(&mut out).map(drop)
+    } else {
+        run(&mut io::sink()).and_then(|simulation| {
+            let simulation = simulation.unwrap_or_else(|| {
+                Simulation::new(Arc::clone(&active), args.until.unwrap_or_default())
+            });
+            explain(simulation, args, &mut out)
+        })
+    };
     match out.flush().map_err(Failure::from).and(simulated) {
         Err(Failure::Work(error)) if is_closed_pipe(&error) => Ok(()),
         result => result,
@@ -89,14 +112,31 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// Answers every `--why`, in the order given.
+fn explain(mut simulation: Simulation, args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    for (position, (uuid, segment)) in args.why.iter().enumerate() {
+        let why = simulation
+            .why(uuid, *segment)
+            .map_err(|error| Failure::usage(format_args!("--why {uuid}:{segment}: {error}")))?;
+        if args.json {
+            writeln!(out, "{}", why::to_json(uuid, &why))?;
+            continue;
+        }
+        let between = if position > 0 { "\n" } else { "" };
+        writeln!(out, "{between}device {uuid}, {why}")?;
+    }
+    Ok(())
+}
+
+/// Runs to the end; `None` when there was no line.
 fn simulate(
-    catalog: Arc<ActiveCatalog>,
+    catalog: &Arc<ActiveCatalog>,
     input: impl io::BufRead,
     events: &Path,
     until: Option<Timestamp>,
     linger: i64,
-    out: &mut impl Write,
-) -> Result<(), Failure> {
+    out: &mut dyn Write,
+) -> Result<Option<Simulation>, Failure> {
     let name = events.display();
     // Files named in a line lie beside the file of lines; standard input has no place.
     let directory = events.parent().unwrap_or_else(|| Path::new("."));
@@ -124,7 +164,7 @@ fn simulate(
             break;
         }
         let simulation =
-            simulation.get_or_insert_with(|| Simulation::new(Arc::clone(&catalog), time));
+            simulation.get_or_insert_with(|| Simulation::new(Arc::clone(catalog), time));
         if time < simulation.now() {
             let now = simulation.now();
             return Err(wrong(format!(
@@ -159,7 +199,7 @@ fn simulate(
         }
         std::mem::replace(&mut failed, Ok(()))?;
     }
-    if let Some(mut simulation) = simulation {
+    if let Some(simulation) = &mut simulation {
         let end = until.unwrap_or_else(|| simulation.now().plus_seconds(linger));
         simulation.run_until(end, &mut |sent| {
             if failed.is_ok() {
@@ -168,11 +208,11 @@ fn simulate(
         });
     }
     failed?;
-    Ok(())
+    Ok(simulation)
 }
 
 /// One line per message. The body is already JSON and goes in as it is.
-fn print(out: &mut impl Write, sent: SentMessage<'_>) -> io::Result<()> {
+fn print(out: &mut dyn Write, sent: SentMessage<'_>) -> io::Result<()> {
     let SentMessage {
         time,
         destination,

@@ -18,4 +18,5 @@ mod simulate;
 mod start_and_stop;
 mod sudden_death;
 mod support;
+mod why;
 mod worked_example;
