@@ -14,6 +14,7 @@ mod event_api;
 mod failing_partners;
 mod load;
 mod refused_addresses;
+mod reload;
 mod simulate;
 mod start_and_stop;
 mod sudden_death;

@@ -109,6 +109,38 @@ impl Home {
         fs::read_to_string(self.files.join("data/addresses.json")).ok()
     }
 
+    /// Replaces the catalog at once and whole.
+    pub(crate) fn change_catalog(&self, catalog: &str) {
+        self.files.write("catalog.new", catalog);
+        fs::rename(
+            self.files.join("catalog.new"),
+            self.files.join("catalog.yaml"),
+        )
+        .unwrap();
+    }
+
+    /// Replaces the catalog by one that looks as old as the one before.
+    pub(crate) fn change_catalog_in_secret(&self, catalog: &str) {
+        let before = fs::metadata(self.files.join("catalog.yaml")).unwrap();
+        self.files.write("catalog.new", catalog);
+        let new = File::options()
+            .write(true)
+            .open(self.files.join("catalog.new"));
+        new.unwrap()
+            .set_modified(before.modified().unwrap())
+            .unwrap();
+        fs::rename(
+            self.files.join("catalog.new"),
+            self.files.join("catalog.yaml"),
+        )
+        .unwrap();
+    }
+
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.files.join("log")).unwrap()
+    }
+
     /// Replaces a part of the configuration.
     pub(crate) fn change_config(&self, from: &str, to: &str) {
         let config = fs::read_to_string(self.files.join("tidings.toml")).unwrap();
@@ -223,9 +255,18 @@ impl Server {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = self.pid();
         let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// Waits until the process has ended.
