@@ -13,6 +13,7 @@ mod audit;
 mod bench;
 mod cargo;
 mod ci;
+mod faults;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +35,8 @@ enum Command {
     Tidy,
     /// Check licences, bans, advisories (cargo-deny) and spelling (typos).
     Audit,
+    /// Meet every fault that a partner can show, and print what comes of it.
+    Faults,
     /// Measure speed on this machine.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Audit => audit::run(),
+        Command::Faults => faults::run(),
         Command::Bench(bench) => bench::run(&bench),
     };
     match outcome {

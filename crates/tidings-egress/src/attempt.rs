@@ -28,6 +28,9 @@ pub struct Attempt {
     pub timings: Timings,
     /// Whether the request went over a connection that an earlier attempt had opened.
     pub reused: bool,
+    /// Bytes that were read in answer: status lines, headers and body as they are framed, without
+    /// TLS. At most 32 KiB up to the end of the headers, and a body of 64 KiB.
+    pub bytes_read: usize,
 }
 
 impl Attempt {
@@ -226,6 +229,7 @@ pub(crate) struct Trace {
     pub(crate) phase: Phase,
     pub(crate) timings: Timings,
     pub(crate) reused: bool,
+    pub(crate) bytes_read: usize,
     pub(crate) started: Instant,
     since: Instant,
 }
@@ -237,6 +241,7 @@ impl Trace {
             phase: Phase::Dns,
             timings: Timings::default(),
             reused: false,
+            bytes_read: 0,
             started,
             since: started,
         }

@@ -1,7 +1,8 @@
 //! One destination: its URL, its connections, and the attempt.
 //!
 //! **Deadline.** One instant covers resolving, connecting, TLS, sending and the head of the
-//! response. The head decides the outcome. The body is read afterwards, up to its cap and as long
+//! response: one that is read after it has come too late, however long it may have lain in the
+//! system's buffer. The head decides the outcome. The body is read afterwards, up to its cap and as long
 //! as both the deadline and [`EndpointSettings::body_wait`] allow, only to keep the connection and
 //! to show the operator an excerpt: a body that does not end in time costs the connection, not the
 //! outcome, for the partner has already said what it did with the request.
@@ -100,6 +101,7 @@ impl Endpoint {
                 .map(|(head, sink)| Response::of(head.status, &head.headers, sink.into_body())),
             timings: trace.timings,
             reused: trace.reused,
+            bytes_read: trace.bytes_read,
         }
     }
 
@@ -131,9 +133,11 @@ impl Endpoint {
         // again after a second, in the usual three.
         let answered = timeout_at(deadline, self.answer(message, timeout / 2, &mut trace)).await;
         let result = match answered {
+            // The response may win the race with the timer because this machine was busy.
+            Ok(Ok(_)) if Instant::now() > deadline => Err(trace.missed_deadline(timeout)),
             Ok(Ok((lease, response))) => {
                 let (head, body) = response.into_parts();
-                self.finish(lease, body, deadline, &mut sink).await;
+                trace.bytes_read = self.finish(lease, body, deadline, &mut sink).await;
                 Ok((head, sink))
             }
             Ok(Err(failure)) => Err(failure),
@@ -168,18 +172,21 @@ impl Endpoint {
         }
     }
 
-    /// Reads the body as far as it may, and keeps the connection if that was all of it.
+    /// Reads the body as far as it may, and keeps the connection if that was all of it. Returns
+    /// how many bytes of the response were read.
     async fn finish(
         &self,
         mut lease: Lease,
         body: Incoming,
         deadline: Instant,
         sink: &mut BodySink,
-    ) {
+    ) -> usize {
         let until = deadline.min(Instant::now() + self.body_wait);
         let ended = timeout_at(until, lease.link.read(body, sink)).await.is_ok();
+        let bytes_read = lease.link.bytes_read();
         if ended && sink.is_complete() {
             self.pool.put(lease).await;
         }
+        bytes_read
     }
 }

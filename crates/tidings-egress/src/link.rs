@@ -7,7 +7,8 @@
 //! out, and sweeps now and then.
 //!
 //! **Invariant:** a link goes back to the pool only when the last response was read to its end and
-//! the connection says that it is ready for another request.
+//! the connection says that it is ready for another request. Of one exchange no more is read than
+//! [`HEAD_BYTES_MAX`], interim responses included, and then [`BODY_BYTES_MAX`].
 
 use crate::{
     attempt::{Body, BodyEnd, EXCERPT_BYTES_MAX, Phase, Trace},
@@ -28,10 +29,11 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker, ready},
 };
+use tidings_model::limits::RESPONSE_BYTES_MAX;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -39,9 +41,12 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-/// Bytes of status line and headers, and of what is buffered of a body. The number of headers is
+/// Bytes of status line and headers, of all interim responses before them, and of what is buffered
+/// of a body. The number of headers is
 /// limited to 100 by hyper itself as long as it is not set (then the headers need no allocation).
 const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a body as it is framed; the framing of more than this much is not read.
+const BODY_BYTES_MAX: usize = RESPONSE_BYTES_MAX + 1024;
 
 type Driver = http1::Connection<TokioIo<Metered<TlsStream<TcpStream>>>, Full<Bytes>>;
 
@@ -66,6 +71,7 @@ pub(crate) enum SendError {
 impl Link {
     pub(crate) async fn open(stream: TlsStream<TcpStream>) -> Result<Self, Failure> {
         let meter = Arc::new(Meter::default());
+        meter.reset();
         let io = TokioIo::new(Metered {
             inner: stream,
             meter: Arc::clone(&meter),
@@ -116,6 +122,7 @@ impl Link {
         let mut response = pin!(self.sender.try_send_request(message));
         let result = poll_fn(|cx| {
             self.drive(cx);
+            trace.bytes_read = self.meter.bytes_read();
             if matches!(trace.phase, Phase::Write) && self.meter.all_written() {
                 trace.enter(Phase::Response);
             }
@@ -144,6 +151,7 @@ impl Link {
             sink.end = BodyEnd::Complete;
             return;
         }
+        self.meter.permit(BODY_BYTES_MAX);
         sink.end = poll_fn(|cx| {
             loop {
                 self.drive(cx);
@@ -167,6 +175,11 @@ impl Link {
             }
         })
         .await;
+    }
+
+    /// Bytes read since the last message was sent, after decryption.
+    pub(crate) fn bytes_read(&self) -> usize {
+        self.meter.bytes_read()
     }
 
     /// Says goodbye (TLS close_notify, then the end of the stream) as far as that goes without
@@ -193,7 +206,7 @@ impl Link {
             FailureClass::ClosedInHead,
         );
         let reset = pick(FailureClass::ResetBeforeResponse, FailureClass::ResetInHead);
-        let class = if error.is_parse_too_large() {
+        let class = if error.is_parse_too_large() || find::<TooMuch>(error).is_some() {
             FailureClass::ResponseTooLarge
         } else if error.is_parse() {
             FailureClass::ResponseMalformed
@@ -221,6 +234,9 @@ impl Link {
 fn body_end(error: &hyper::Error) -> BodyEnd {
     if error.is_incomplete_message() {
         return BodyEnd::Closed;
+    }
+    if find::<TooMuch>(error).is_some() {
+        return BodyEnd::TooLarge;
     }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::UnexpectedEof) => BodyEnd::Closed,
@@ -296,20 +312,49 @@ impl BodySink {
     }
 }
 
-/// Notes what passed between HTTP and TLS in the current exchange. One task at a time uses it, so
-/// the atomics only satisfy the compiler.
+/// More came than is read.
+#[derive(Debug, thiserror::Error)]
+#[error("the response is too long")]
+struct TooMuch;
+
+/// Notes what passed between HTTP and TLS in the current exchange, and bounds it. One task at a
+/// time uses it, so the atomics only satisfy the compiler.
 #[derive(Debug, Default)]
 struct Meter {
     written: AtomicBool,
     flushed: AtomicBool,
-    read: AtomicBool,
+    bytes_read: AtomicUsize,
+    bytes_read_max: AtomicUsize,
 }
 
 impl Meter {
     fn reset(&self) {
-        for note in [&self.written, &self.flushed, &self.read] {
+        for note in [&self.written, &self.flushed] {
             note.store(false, Ordering::Relaxed);
         }
+        self.bytes_read.store(0, Ordering::Relaxed);
+        self.permit(HEAD_BYTES_MAX);
+    }
+
+    /// Lets so many bytes more be read from here on.
+    fn permit(&self, bytes: usize) {
+        let max = self.bytes_read().saturating_add(bytes);
+        self.bytes_read_max.store(max, Ordering::Relaxed);
+    }
+
+    fn bytes_read(&self) -> usize {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may still be read.
+    fn room(&self) -> usize {
+        let max = self.bytes_read_max.load(Ordering::Relaxed);
+        max.saturating_sub(self.bytes_read())
+    }
+
+    fn note_read(&self, bytes: usize) {
+        let bytes = self.bytes_read().saturating_add(bytes);
+        self.bytes_read.store(bytes, Ordering::Relaxed);
     }
 
     /// Everything that was written so far has been handed to the system. A request is flushed once,
@@ -319,7 +364,7 @@ impl Meter {
     }
 
     fn read_any(&self) -> bool {
-        self.read.load(Ordering::Relaxed)
+        self.bytes_read() > 0
     }
 
     fn note_written(&self) {
@@ -345,11 +390,20 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.meter.read.store(true, Ordering::Relaxed);
-        }
+        let (before, room) = (buf.filled().len(), self.meter.room());
+        let polled = if buf.remaining() <= room {
+            Pin::new(&mut self.inner).poll_read(cx, buf)
+        } else if room == 0 {
+            Poll::Ready(Err(io::Error::other(TooMuch)))
+        } else {
+            // Near the end, which is rare: a shorter buffer has to be cleared first.
+            let mut shorter = ReadBuf::new(buf.initialize_unfilled_to(room));
+            let polled = Pin::new(&mut self.inner).poll_read(cx, &mut shorter);
+            let filled = shorter.filled().len();
+            buf.advance(filled);
+            polled
+        };
+        self.meter.note_read(buf.filled().len() - before);
         polled
     }
 }

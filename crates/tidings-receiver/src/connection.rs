@@ -5,12 +5,12 @@
 //! [`DRAIN_TIMEOUT`].
 
 use crate::{
-    fault::Behaviour,
     handle::handle,
     limits::{
         ACCEPT_PAUSE, CONNECTIONS_MAX, DRAIN_TIMEOUT, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX,
         HEADER_TIMEOUT, HEADERS_MAX,
     },
+    misbehave,
     reply::Cut,
     shared::Shared,
 };
@@ -80,12 +80,16 @@ async fn serve(
     shared: Arc<Shared>,
 ) {
     if let Some(behaviour) = shared.faults().plan_accept() {
-        misbehave(behaviour, socket, &shared).await;
+        misbehave::accept(behaviour, socket, acceptor, &shared).await;
         return;
     }
     let Some(tls) = handshake(socket, acceptor, &shared).await else {
         return;
     };
+    if let Some(behaviour) = shared.faults().plan_secured() {
+        misbehave::secured(behaviour, tls, &shared).await;
+        return;
+    }
     let service = service_fn(|request| handle(Arc::clone(&shared), request));
     let mut connection = http.serve_connection(TokioIo::new(tls), service);
     let ended = tokio::select! {
@@ -102,6 +106,10 @@ async fn serve(
     let Err(error) = ended else { return };
     match error.source().and_then(|source| source.downcast_ref()) {
         Some(Cut::Reset) => reset(connection.into_parts().io.into_inner().get_ref().0),
+        Some(&Cut::Scripted(scripted)) => {
+            let tls = connection.into_parts().io.into_inner();
+            misbehave::answer(scripted, tls, &shared).await;
+        }
         Some(Cut::Close) => {}
         None => tracing::debug!(%error, "a connection failed"),
     }
@@ -128,22 +136,6 @@ async fn handshake(
     shared.counters.handshakes_failed.add(1);
     tracing::debug!(%error, "a TLS handshake failed");
     None
-}
-
-/// Carries out a fault of a connection on which nothing was said yet.
-async fn misbehave(behaviour: Behaviour, mut socket: TcpStream, shared: &Shared) {
-    if behaviour == Behaviour::AcceptReset {
-        reset(&socket);
-        return;
-    }
-    // Reads on, so that the peer can send all it likes and its leaving is noticed.
-    let mut sink = tokio::io::sink();
-    tokio::select! {
-        ended = tokio::io::copy(&mut socket, &mut sink) => {
-            tracing::trace!(?ended, "the peer left a silent connection");
-        }
-        () = shared.stopped() => {}
-    }
 }
 
 /// Makes the socket's end a reset: with a linger time of zero, closing sends RST.

@@ -8,10 +8,13 @@
 //! Invariant: the n-th decision of a fault depends on the seed, its place in the list and n alone,
 //! so a sequential run repeats exactly and no lock is taken.
 //!
-//! Not here: carrying a fault out (`answer` for responses, `server` for connections). To add a
-//! behaviour: a variant, a row in `parse::KINDS`, and the match arms the compiler then asks for.
+//! Not here: carrying a fault out (`handle` for what HTTP can say, `misbehave` for what it cannot).
+//! To add a behaviour without a value: a row in `scripted`. With one: a variant, a row in
+//! `parse::KINDS`, and the match arms the compiler then asks for.
 
+mod list;
 mod parse;
+mod scripted;
 mod units;
 
 use crate::limits::FAULT_DURATION_MAX;
@@ -22,7 +25,9 @@ use std::{
     time::Duration,
 };
 
+pub use list::{Group, Listed, list};
 pub use parse::FaultError;
+pub use scripted::Scripted;
 
 /// A behaviour and the requests it happens to, parsed from text like `status=500,rate=0.1`.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,14 +54,20 @@ pub enum Behaviour {
     SlowBody(Duration),
     /// `big-body=1GiB`: status 200 with a body of this many bytes.
     BigBody(u64),
-    /// `redirect=https://…`: status 307 with this `Location`.
-    Redirect(HeaderValue),
+    /// `redirect=https://…` or `redirect=301:https://…`: this status, else 307, with this
+    /// `Location`.
+    Redirect(StatusCode, HeaderValue),
+    /// `retry-after=120` or `retry-after=429:120`: this status, else 503, with this `Retry-After`,
+    /// which may be nonsense.
+    RetryAfter(StatusCode, HeaderValue),
     /// `gzip`: the answer it would have given, with a gzip-encoded body.
     Gzip,
     /// `accept-reset`: takes a connection and resets it before TLS begins.
     AcceptReset,
     /// `accept-hang`: takes a connection and never says anything, not even in TLS.
     AcceptHang,
+    /// Anything that is carried out byte by byte.
+    Scripted(Scripted),
 }
 
 /// When a behaviour takes hold.
@@ -64,6 +75,8 @@ pub enum Behaviour {
 pub enum Stage {
     /// A connection was taken; nothing was read from it.
     Accept,
+    /// The TLS handshake is done; no request was read.
+    Secured,
     /// A request was read in full.
     Answer,
 }
@@ -74,13 +87,15 @@ impl Behaviour {
     pub const fn stage(&self) -> Stage {
         match self {
             Self::AcceptReset | Self::AcceptHang => Stage::Accept,
+            Self::Scripted(scripted) => scripted.stage(),
             Self::Status(_)
             | Self::Delay(_)
             | Self::Hang
             | Self::Reset
             | Self::SlowBody(_)
             | Self::BigBody(_)
-            | Self::Redirect(_)
+            | Self::Redirect(..)
+            | Self::RetryAfter(..)
             | Self::Gzip => Stage::Answer,
         }
     }
@@ -157,12 +172,19 @@ impl fmt::Display for Behaviour {
             Self::Reset => f.write_str("reset"),
             Self::SlowBody(interval) => write!(f, "slow-body={}", units::Shown(*interval)),
             Self::BigBody(bytes) => write!(f, "big-body={bytes}"),
-            Self::Redirect(location) => {
-                write!(f, "redirect={}", location.to_str().unwrap_or_default())
+            Self::Redirect(status, location) => {
+                let location = location.to_str().unwrap_or_default();
+                write!(f, "redirect={}:{location}", status.as_u16())
+            }
+            Self::RetryAfter(status, when) => {
+                // A comma would end the fault's text.
+                let when = when.to_str().unwrap_or_default().replace(',', "%2C");
+                write!(f, "retry-after={}:{when}", status.as_u16())
             }
             Self::Gzip => f.write_str("gzip"),
             Self::AcceptReset => f.write_str("accept-reset"),
             Self::AcceptHang => f.write_str("accept-hang"),
+            Self::Scripted(scripted) => scripted.fmt(f),
         }
     }
 }
@@ -218,7 +240,16 @@ impl FaultSet {
 
     /// What happens to the connection just taken.
     pub(crate) fn plan_accept(&self) -> Option<Behaviour> {
-        let mut armed = self.of_stage(Stage::Accept);
+        self.plan_connection(Stage::Accept)
+    }
+
+    /// What happens to the connection whose handshake is done.
+    pub(crate) fn plan_secured(&self) -> Option<Behaviour> {
+        self.plan_connection(Stage::Secured)
+    }
+
+    fn plan_connection(&self, stage: Stage) -> Option<Behaviour> {
+        let mut armed = self.of_stage(stage);
         armed
             .find(|armed| armed.fires())
             .map(|armed| armed.fault.behaviour.clone())

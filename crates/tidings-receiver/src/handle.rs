@@ -185,7 +185,8 @@ fn count(shared: &Shared, outcome: Outcome, plan: &Plan) {
 fn final_status(plan: &Plan, answer: &Answer) -> u16 {
     match &plan.behaviour {
         Some(Behaviour::Status(status)) => status.as_u16(),
-        Some(Behaviour::Redirect(_)) => StatusCode::TEMPORARY_REDIRECT.as_u16(),
+        Some(Behaviour::Redirect(status, _) | Behaviour::RetryAfter(status, _)) => status.as_u16(),
+        Some(Behaviour::Scripted(scripted)) => scripted.status(),
         Some(
             Behaviour::Hang | Behaviour::Reset | Behaviour::AcceptReset | Behaviour::AcceptHang,
         ) => 0,
@@ -213,9 +214,13 @@ async fn carry_out(
     };
     match behaviour {
         Behaviour::Status(status) => Ok(Answer::status(status).into_response()),
-        Behaviour::Redirect(location) => Ok(Answer::status(StatusCode::TEMPORARY_REDIRECT)
+        Behaviour::Redirect(status, location) => Ok(Answer::status(status)
             .with(header::LOCATION, location)
             .into_response()),
+        Behaviour::RetryAfter(status, when) => Ok(Answer::status(status)
+            .with(header::RETRY_AFTER, when)
+            .into_response()),
+        Behaviour::Scripted(scripted) => Err(Cut::Scripted(scripted)),
         Behaviour::SlowBody(interval) => Ok(reply::slow(answer.status, interval)),
         Behaviour::BigBody(bytes) => Ok(reply::big(answer.status, bytes)),
         Behaviour::Gzip => Ok(answer.gzipped().into_response()),

@@ -91,6 +91,7 @@ mod connection;
 mod fault;
 mod handle;
 pub mod limits;
+mod misbehave;
 mod received;
 mod record;
 mod reply;
@@ -103,7 +104,9 @@ mod stats;
 mod tls;
 mod token;
 
-pub use fault::{Behaviour, Fault, FaultCount, FaultError, Stage, When};
+pub use fault::{
+    Behaviour, Fault, FaultCount, FaultError, Group, Listed, Scripted, Stage, When, list,
+};
 pub use handle::STATS_PATH;
 pub use received::{Received, SignatureCheck};
 pub use server::{Running, StartError, start};

@@ -1,5 +1,6 @@
 //! Answers: a decided [`Answer`], and the body that carries it or a fault over the wire.
 
+use crate::fault::Scripted;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
@@ -21,6 +22,9 @@ pub(crate) enum Cut {
     /// With a reset.
     #[error("the connection is reset on purpose")]
     Reset,
+    /// As a fault does it, byte by byte.
+    #[error("the connection is taken over by {0}")]
+    Scripted(Scripted),
     /// In the ordinary way: the receiver stops.
     #[error("the receiver stops")]
     Close,

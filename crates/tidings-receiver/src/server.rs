@@ -64,6 +64,7 @@ pub enum StartError {
 pub async fn start(settings: ReceiverSettings) -> Result<Running, StartError> {
     let listen = settings.listen;
     let tls = tls::prepare(settings.tls_dir.as_deref(), &names(&settings))?;
+    tls.faulty.permit(&settings.faults)?;
     let recorder = match settings.record {
         Some(path) => {
             Some(Recorder::open(&path).map_err(|source| StartError::Record { path, source })?)
@@ -91,6 +92,7 @@ pub async fn start(settings: ReceiverSettings) -> Result<Running, StartError> {
         subscribers: Subscribers::new(SUBSCRIBER_QUEUE_MAX),
         faults: RwLock::new(Arc::new(FaultSet::new(settings.faults, settings.seed))),
         seed: settings.seed,
+        faulty: tls.faulty,
         stop: watch::Sender::new(false),
     });
     let acceptor = TlsAcceptor::from(tls.config);
@@ -186,6 +188,7 @@ impl Running {
     }
 
     /// Replaces the faults for the requests and connections from now on; their counts begin anew.
+    /// A fault that needs a certificate which is not there resets connections instead.
     pub fn set_faults(&self, faults: Vec<Fault>) {
         self.shared.set_faults(faults);
     }

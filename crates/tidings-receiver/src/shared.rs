@@ -9,6 +9,7 @@ use crate::{
     settings::Observer,
     states::States,
     stats::{Counters, Stats},
+    tls::FaultyTls,
     token::TokenIssuer,
 };
 use std::{
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) subscribers: Subscribers,
     pub(crate) faults: RwLock<Arc<FaultSet>>,
     pub(crate) seed: u64,
+    pub(crate) faulty: FaultyTls,
     pub(crate) stop: watch::Sender<bool>,
 }
 

@@ -1,17 +1,20 @@
 //! TLS of the endpoint: takes the files of a directory or makes them, or keeps all in memory.
 //!
 //! Files: `ca.pem` is what senders trust; `cert.pem` the endpoint's certificate, with its chain;
-//! `key.pem` its private key, readable by the owner alone. They are made together; `ca.pem`
-//! appears last and whole, so a program that waits for it finds all there is.
+//! `key.pem` its private key, readable by the owner alone; `faulty.pem`, which need not be there,
+//! bad certificates for faults on purpose. They are made together; `ca.pem` appears last and whole,
+//! so a program that waits for it finds all there is.
 //! Invariant: the key of a CA made here is dropped once it has signed the one certificate, so
 //! whoever trusts that CA trusts nothing else.
 
 use crate::limits::TLS_FILE_BYTES_MAX;
+mod faulty;
+
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use rustls::ServerConfig;
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{
     fs,
@@ -21,7 +24,13 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use faulty::FaultyTls;
+
 const FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
+const FAULTY: &str = "faulty.pem";
+/// Days from today that a good certificate is valid: the files may stay in a directory for long,
+/// and an expired test certificate only costs its user an hour.
+const PUBLIC: (i64, i64) = (-1, 3_652);
 
 /// Why there is no TLS to serve with.
 #[derive(Debug, thiserror::Error)]
@@ -64,17 +73,19 @@ pub enum TlsError {
     Setup(String),
 }
 
-/// The three PEM texts. Neither printed nor logged.
+/// The PEM texts. Neither printed nor logged.
 struct Material {
     ca: String,
     cert: String,
     key: String,
+    faulty: Option<String>,
 }
 
 /// What the server needs of it.
 pub(crate) struct Tls {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) ca_pem: String,
+    pub(crate) faulty: FaultyTls,
 }
 
 /// Loads the files of `dir`, making them for `names` when there are none; without a directory
@@ -93,18 +104,32 @@ pub(crate) fn prepare(dir: Option<&Path>, names: &[String]) -> Result<Tls, TlsEr
             problem: format!("not a private key in PEM: {error}"),
         }
     })?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(setup)?
+    let faulty = FaultyTls::new(&material, names, &place(""))?;
+    Ok(Tls {
+        config: Arc::new(server(chain, key)?),
+        ca_pem: material.ca,
+        faulty,
+    })
+}
+
+/// A configuration that serves HTTP/1.1 with this certificate.
+fn server(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, TlsError> {
+    let mut config = builder()?
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(setup)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Tls {
-        config: Arc::new(config),
-        ca_pem: material.ca,
-    })
+    Ok(config)
+}
+
+fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(setup)
 }
 
 fn certificates(pem: &str, path: PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -125,6 +150,10 @@ fn take_or_make(dir: &Path, names: &[String]) -> Result<Material, TlsError> {
             ca: read(&dir.join("ca.pem"))?,
             cert: read(&dir.join("cert.pem"))?,
             key: read(&dir.join("key.pem"))?,
+            faulty: match dir.join(FAULTY) {
+                path if path.exists() => Some(read(&path)?),
+                _ => None,
+            },
         });
     }
     if !present.is_empty() {
@@ -147,6 +176,9 @@ fn take_or_make(dir: &Path, names: &[String]) -> Result<Material, TlsError> {
     // Whoever makes the key first goes on; a second program at the same moment fails here.
     write(&dir.join("key.pem"), &material.key, New::Only(0o600))?;
     write(&dir.join("cert.pem"), &material.cert, New::Only(0o644))?;
+    if let Some(faulty) = &material.faulty {
+        write(&dir.join(FAULTY), faulty, New::OrNot)?;
+    }
     let passing = dir.join(".ca.pem");
     write(&passing, &material.ca, New::OrNot)?;
     let ca = dir.join("ca.pem");
@@ -199,9 +231,54 @@ fn write(path: &Path, text: &str, new: New) -> Result<(), TlsError> {
     })
 }
 
-/// Makes a CA and a certificate for `names`, valid from yesterday for ten years: the files may
-/// stay in a directory for long, and an expired test certificate only costs its user an hour.
+/// Makes a CA, a certificate for `names`, and the bad ones for faults.
 fn make(names: &[String]) -> Result<Material, TlsError> {
+    let mut ca = CertificateParams::default();
+    ca.distinguished_name
+        .push(DnType::CommonName, "tidings receiver CA");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_days(&mut ca, PUBLIC);
+    let ca =
+        CertifiedIssuer::self_signed(ca, KeyPair::generate().map_err(setup)?).map_err(setup)?;
+    let key = KeyPair::generate().map_err(setup)?;
+    let leaf = Leaf {
+        names,
+        days: PUBLIC,
+    };
+    Ok(Material {
+        cert: sign(&leaf, &key, &ca)?.pem(),
+        faulty: Some(faulty::make(names, &key, &ca)?),
+        ca: ca.pem(),
+        key: key.serialize_pem(),
+    })
+}
+
+/// What a certificate is to say.
+struct Leaf<'a> {
+    names: &'a [String],
+    /// First and last day, counted from today.
+    days: (i64, i64),
+}
+
+fn sign(
+    leaf: &Leaf<'_>,
+    key: &KeyPair,
+    ca: &CertifiedIssuer<'static, KeyPair>,
+) -> Result<Certificate, TlsError> {
+    let mut params = CertificateParams::new(leaf.names.to_vec()).map_err(setup)?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "tidings receiver");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    set_days(&mut params, leaf.days);
+    params.signed_by(key, ca).map_err(setup)
+}
+
+/// Sets from when to when a certificate is valid: midnights so many days from today.
+fn set_days(params: &mut CertificateParams, (first, last): (i64, i64)) {
     let now = jiff::Timestamp::now();
     let midnight = |days: i64| {
         let instant = now.saturating_add(jiff::SignedDuration::from_hours(24 * days));
@@ -214,31 +291,7 @@ fn make(names: &[String]) -> Result<Material, TlsError> {
             date.day().unsigned_abs(),
         )
     };
-    let (start, end) = (midnight(-1), midnight(3_652));
-
-    let mut ca = CertificateParams::default();
-    ca.distinguished_name
-        .push(DnType::CommonName, "tidings receiver CA");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    (ca.not_before, ca.not_after) = (start, end);
-    let ca =
-        CertifiedIssuer::self_signed(ca, KeyPair::generate().map_err(setup)?).map_err(setup)?;
-
-    let mut leaf = CertificateParams::new(names.to_vec()).map_err(setup)?;
-    leaf.distinguished_name
-        .push(DnType::CommonName, "tidings receiver");
-    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    leaf.use_authority_key_identifier_extension = true;
-    (leaf.not_before, leaf.not_after) = (start, end);
-    let key = KeyPair::generate().map_err(setup)?;
-    let cert = leaf.signed_by(&key, &ca).map_err(setup)?;
-    Ok(Material {
-        ca: ca.pem(),
-        cert: cert.pem(),
-        key: key.serialize_pem(),
-    })
+    (params.not_before, params.not_after) = (midnight(first), midnight(last));
 }
 
 fn setup(error: impl std::fmt::Display) -> TlsError {

@@ -11,5 +11,6 @@ mod faults;
 mod names;
 mod oauth;
 mod partner;
+mod partner_faults;
 mod pooling;
 mod tls;

@@ -1,8 +1,8 @@
 //! Faults from text: `NAME[=VALUE]` and selectors, in any order, separated by commas.
 //!
-//! A comma inside a redirect's URL is written `%2C`.
+//! A comma inside a redirect's URL or a date is written `%2C`.
 
-use super::{Behaviour, Fault, When, units};
+use super::{Behaviour, Fault, Group, Scripted, When, units};
 use http::{HeaderValue, StatusCode};
 use std::{str::FromStr, time::Duration};
 
@@ -14,38 +14,50 @@ pub struct FaultError {
     problem: String,
 }
 
-/// One behaviour as it is written.
-struct Kind {
-    name: &'static str,
-    example: &'static str,
+/// One behaviour with a value as it is written; [`Scripted`] has the others.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) example: &'static str,
+    pub(super) group: Group,
+    pub(super) does: &'static str,
     /// Gets the text after `=`, or `None` when there is none.
     parse: fn(Option<&str>) -> Result<Behaviour, String>,
 }
 
-static KINDS: &[Kind] = &[
+pub(super) static KINDS: &[Kind] = &[
     Kind {
         name: "status",
         example: "status=500",
+        group: Group::Answer,
+        does: "this status, 200 to 999",
         parse: |value| status(needed(value)?).map(Behaviour::Status),
     },
     Kind {
         name: "delay",
         example: "delay=5s",
+        group: Group::Answer,
+        does: "a wait before the answer; combines with the others",
         parse: |value| units::duration(needed(value)?).map(Behaviour::Delay),
     },
     Kind {
         name: "hang",
         example: "hang",
+        group: Group::Answer,
+        does: "no answer",
         parse: |value| bare(value, Behaviour::Hang),
     },
     Kind {
         name: "reset",
         example: "reset",
+        group: Group::Answer,
+        does: "a reset after the request",
         parse: |value| bare(value, Behaviour::Reset),
     },
     Kind {
         name: "slow-body",
         example: "slow-body=1s",
+        group: Group::Body,
+        does: "200 at once, then a byte per interval",
         parse: |value| {
             let interval = value.map_or(Ok(Duration::from_secs(1)), units::duration)?;
             Ok(Behaviour::SlowBody(interval))
@@ -54,26 +66,52 @@ static KINDS: &[Kind] = &[
     Kind {
         name: "big-body",
         example: "big-body=1GiB",
+        group: Group::Body,
+        does: "200 with that much body",
         parse: |value| units::bytes(needed(value)?).map(Behaviour::BigBody),
     },
     Kind {
         name: "redirect",
         example: "redirect=https://partner.example/",
-        parse: |value| location(needed(value)?).map(Behaviour::Redirect),
+        group: Group::Answer,
+        does: "a redirect to there, with 307 or the status before the colon",
+        parse: |value| {
+            let (status, text) = with_status(needed(value)?, StatusCode::TEMPORARY_REDIRECT);
+            Ok(Behaviour::Redirect(status, location(text)?))
+        },
+    },
+    Kind {
+        name: "retry-after",
+        example: "retry-after=429:120",
+        group: Group::Answer,
+        does: "503, or the status before the colon, and when to come again: seconds, a date, or nonsense",
+        parse: |value| {
+            let (status, text) = with_status(needed(value)?, StatusCode::SERVICE_UNAVAILABLE);
+            let text = text.replace("%2C", ",");
+            let when = HeaderValue::from_str(&text)
+                .map_err(|_| format!("`{text}` cannot be sent in a header"))?;
+            Ok(Behaviour::RetryAfter(status, when))
+        },
     },
     Kind {
         name: "gzip",
         example: "gzip",
+        group: Group::Body,
+        does: "the answer it would have had, compressed",
         parse: |value| bare(value, Behaviour::Gzip),
     },
     Kind {
         name: "accept-reset",
         example: "accept-reset",
+        group: Group::Connection,
+        does: "a reset before TLS",
         parse: |value| bare(value, Behaviour::AcceptReset),
     },
     Kind {
         name: "accept-hang",
         example: "accept-hang",
+        group: Group::Connection,
+        does: "silence before TLS",
         parse: |value| bare(value, Behaviour::AcceptHang),
     },
 ];
@@ -100,12 +138,7 @@ fn parse(text: &str) -> Result<Fault, String> {
         if selectors.take(name, value)? {
             continue;
         }
-        let kind = KINDS
-            .iter()
-            .find(|kind| kind.name == name)
-            .ok_or_else(|| unknown(name))?;
-        let parsed = (kind.parse)(value)
-            .map_err(|problem| format!("{name}: {problem}, as in `{}`", kind.example))?;
+        let parsed = behaviour_of(name, value)?;
         if let Some(earlier) = behaviour.replace(parsed) {
             return Err(format!(
                 "`{earlier}` and `{part}` are two faults: give each its own"
@@ -117,6 +150,25 @@ fn parse(text: &str) -> Result<Fault, String> {
         behaviour,
         when: selectors.when(),
     })
+}
+
+fn behaviour_of(name: &str, value: Option<&str>) -> Result<Behaviour, String> {
+    let problem = |problem, example| format!("{name}: {problem}, as in `{example}`");
+    if let Some(kind) = KINDS.iter().find(|kind| kind.name == name) {
+        return (kind.parse)(value).map_err(|text| problem(text, kind.example));
+    }
+    let scripted = Scripted::ALL
+        .iter()
+        .find(|scripted| scripted.as_str() == name);
+    let &scripted = scripted.ok_or_else(|| unknown(name))?;
+    bare(value, Behaviour::Scripted(scripted)).map_err(|text| problem(text, name))
+}
+
+/// Splits `301:text` into status and text.
+fn with_status(text: &str, otherwise: StatusCode) -> (StatusCode, &str) {
+    text.split_once(':')
+        .and_then(|(number, rest)| Some((status(number).ok()?, rest)))
+        .unwrap_or((otherwise, text))
 }
 
 /// The selectors met so far; each may be given once.
@@ -182,8 +234,8 @@ fn path(value: Option<&str>) -> Result<String, String> {
 fn status(text: &str) -> Result<StatusCode, String> {
     // 1xx are not answers; sending one as an answer would break HTTP instead of failing in it.
     match text.parse::<u16>() {
-        Ok(number @ 200..=599) => StatusCode::from_u16(number).map_err(|error| error.to_string()),
-        _ => Err(format!("`{text}` is not a status from 200 to 599")),
+        Ok(number @ 200..=999) => StatusCode::from_u16(number).map_err(|error| error.to_string()),
+        _ => Err(format!("`{text}` is not a status from 200 to 999")),
     }
 }
 
@@ -210,8 +262,10 @@ fn bare(value: Option<&str>, behaviour: Behaviour) -> Result<Behaviour, String> 
 
 fn unknown(name: &str) -> String {
     format!(
-        "`{name}` is unknown; there are {}, with rate=, first=, after= and path=",
-        examples()
+        "`{name}` is unknown; there are {} and {} more, see --list-faults; each with rate=, \
+         first=, after= and path=",
+        examples(),
+        Scripted::ALL.len()
     )
 }
 

@@ -26,8 +26,18 @@ fn parses_every_documented_form() {
     check("big-body=1GiB", "big-body=1073741824");
     check(
         "redirect=https://a.example/x?y=z",
-        "redirect=https://a.example/x?y=z",
+        "redirect=307:https://a.example/x?y=z",
     );
+    check("redirect=301:file:///x", "redirect=301:file:///x");
+    check("redirect=12:x", "redirect=307:12:x");
+    check("retry-after=120", "retry-after=503:120");
+    check("retry-after=429:-1", "retry-after=429:-1");
+    check(
+        "retry-after=Sun%2C 06 Nov 1994 08:49:37 GMT",
+        "retry-after=503:Sun%2C 06 Nov 1994 08:49:37 GMT",
+    );
+    check("status=999", "status=999");
+    check("gzip-bomb,rate=0.5", "gzip-bomb,rate=0.5");
     check("gzip", "gzip");
     check(" rate=0.5 , status = 503 ", "status=503,rate=0.5");
     check(
@@ -42,7 +52,7 @@ fn parses_every_documented_form() {
 #[test]
 fn names_what_is_wrong() {
     insta::assert_snapshot!(refused("status=500,rate=2"), @"fault `status=500,rate=2`: rate: `2` is not a number from 0 to 1");
-    insta::assert_snapshot!(refused("status=99"), @"fault `status=99`: status: `99` is not a status from 200 to 599, as in `status=500`");
+    insta::assert_snapshot!(refused("status=99"), @"fault `status=99`: status: `99` is not a status from 200 to 999, as in `status=500`");
     insta::assert_snapshot!(refused("delay=5"), @"fault `delay=5`: delay: `5` is not a duration like 250ms, 5s, 2m or 1h, as in `delay=5s`");
     insta::assert_snapshot!(refused("delay=2h"), @"fault `delay=2h`: delay: `2h` is more than 3600s, as in `delay=5s`");
     insta::assert_snapshot!(refused("hang=1"), @"fault `hang=1`: hang: it takes no value, not `1`, as in `hang`");
@@ -50,8 +60,8 @@ fn names_what_is_wrong() {
     insta::assert_snapshot!(refused("big-body"), @"fault `big-body`: big-body: it needs a value, as in `big-body=1GiB`");
     insta::assert_snapshot!(refused("first=1,first=2,hang"), @"fault `first=1,first=2,hang`: first is given twice");
     insta::assert_snapshot!(refused("hang,path=x"), @"fault `hang,path=x`: path: `x` does not begin with `/`");
-    insta::assert_snapshot!(refused("rate=0.1"), @"fault `rate=0.1`: nothing happens; it needs status=500, delay=5s, hang, reset, slow-body=1s, big-body=1GiB, redirect=https://partner.example/, gzip, accept-reset, accept-hang");
-    insta::assert_snapshot!(refused("explode"), @"fault `explode`: `explode` is unknown; there are status=500, delay=5s, hang, reset, slow-body=1s, big-body=1GiB, redirect=https://partner.example/, gzip, accept-reset, accept-hang, with rate=, first=, after= and path=");
+    insta::assert_snapshot!(refused("rate=0.1"), @"fault `rate=0.1`: nothing happens; it needs status=500, delay=5s, hang, reset, slow-body=1s, big-body=1GiB, redirect=https://partner.example/, retry-after=429:120, gzip, accept-reset, accept-hang");
+    insta::assert_snapshot!(refused("explode"), @"fault `explode`: `explode` is unknown; there are status=500, delay=5s, hang, reset, slow-body=1s, big-body=1GiB, redirect=https://partner.example/, retry-after=429:120, gzip, accept-reset, accept-hang and 94 more, see --list-faults; each with rate=, first=, after= and path=");
 }
 
 /// The names of what happens to `requests` messages in a row, `-` for a good answer.
@@ -127,7 +137,7 @@ fn a_rate_holds_on_average_and_repeats_with_its_seed() {
 proptest! {
     #[test]
     fn any_text_is_parsed_or_refused_and_what_parses_prints_back(
-        text in "(status|delay|hang|slow-body|big-body|redirect|rate|first|path|,|=|/|[0-9]{1,3}|s|ms|GiB| |é){0,8}"
+        text in "(status|delay|hang|slow-body|big-body|redirect|retry-after|head-close|rate|first|path|,|=|/|[0-9]{1,3}|s|ms|GiB| |é){0,8}"
     ) {
         if let Ok(fault) = text.parse::<Fault>() {
             prop_assert_eq!(fault.to_string().parse(), Ok(fault));

@@ -40,7 +40,7 @@ async fn makes_files_once_and_takes_them_again() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     names.sort();
-    assert_eq!(names, ["ca.pem", "cert.pem", "key.pem"]);
+    assert_eq!(names, ["ca.pem", "cert.pem", "faulty.pem", "key.pem"]);
     first.shutdown().await;
 
     let second = receiver(with_dir(&dir)).await;
@@ -94,6 +94,28 @@ async fn names_the_file_that_is_wrong() {
 
     fs::create_dir(dir.path().join("ca.pem")).unwrap();
     insta::assert_snapshot!(refused(dir.path()).await, @"could not prepare TLS: could not read DIR/ca.pem: Is a directory (os error 21)");
+}
+
+#[tokio::test]
+async fn faults_of_certificates_need_the_bad_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let expired = || ReceiverSettings {
+        faults: vec!["tls-expired".parse().unwrap()],
+        ..with_dir(dir.path())
+    };
+    let running = receiver(expired()).await;
+    assert!(
+        handshake(&running, running.ca_pem(), "localhost")
+            .await
+            .is_err()
+    );
+    drop(running);
+    fs::remove_file(dir.path().join("faulty.pem")).unwrap();
+    let error = start(expired()).await.unwrap_err();
+    assert!(
+        matches!(error, StartError::Tls(ref source) if source.to_string().contains("the fault tls-expired needs faulty.pem"))
+    );
+    drop(receiver(with_dir(dir.path())).await);
 }
 
 #[tokio::test]

@@ -41,22 +41,48 @@ pub(crate) struct Args {
     /// Another name of the member with the destination's id to accept
     #[arg(long, value_name = "NAME")]
     destination_key: Option<String>,
-    /// Do wrong on purpose: status=500, delay=5s, reset, hang, slow-body, big-body=1GiB,
-    /// redirect=https://…, gzip, each with an optional ,rate=0.1; repeatable
+    /// Do wrong on purpose, as status=500,rate=0.1; repeatable; see --list-faults
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
+    /// List the faults, then stop
+    #[arg(long)]
+    list_faults: bool,
+    /// List them as JSON
+    #[arg(long, requires = "list_faults")]
+    json: bool,
     /// Seed of the faults' rates
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    if args.list_faults {
+        return list_faults(&args);
+    }
     LogSettings::default().start();
     let settings = settings(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(receive(settings))
+}
+
+fn list_faults(args: &Args) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let all = tidings_receiver::list();
+    if args.json {
+        let text = serde_json::to_string_pretty(&all).map_err(anyhow::Error::new)?;
+        writeln!(out, "{text}")?;
+        return Ok(());
+    }
+    let mut group = None;
+    for fault in all {
+        if group.replace(fault.group) != Some(fault.group) {
+            writeln!(out, "{}", fault.group)?;
+        }
+        writeln!(out, "  {:34} {}", fault.example, fault.does)?;
+    }
+    Ok(())
 }
 
 fn settings(args: Args) -> Result<ReceiverSettings, Failure> {
