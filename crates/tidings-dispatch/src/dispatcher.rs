@@ -3,7 +3,7 @@
 use crate::{
     batch::{self, BatchQueue, Next},
     breaker::{Breaker, Health},
-    lane::{Lane, Touch, Turn},
+    lane::{Done, Lane, Touch, Turn},
 };
 use hashbrown::HashMap;
 use std::{
@@ -50,6 +50,8 @@ pub struct Hint {
     pub namespace: DataSourceId,
     /// How many user objects the device will be.
     pub objects: u16,
+    /// The partner is owed a Status 0 about the device in this namespace.
+    pub removal: bool,
 }
 
 /// What was taken from the profile of one device. `P` is a user object, ready to be sent.
@@ -61,6 +63,9 @@ pub struct Taken<P> {
     pub seq: u64,
     /// Its user objects; empty when there was nothing left to tell.
     pub objects: Vec<P>,
+    /// They hold a Status 0. Such a device is held when its message is given up, whatever
+    /// [`Settings::after_failure`] says: a zero is owed until it was acknowledged.
+    pub removal: bool,
 }
 
 /// Names a message from its first attempt to its end.
@@ -336,7 +341,7 @@ impl<P> Dispatcher<P> {
             let Some(lane) = self.lanes.get_mut(index) else {
                 return;
             };
-            if !lane.taken(&user.uuid, user.seq, user.objects.len()) {
+            if !lane.taken(&user) {
                 continue;
             }
             for (number, object) in user.objects.into_iter().enumerate() {
@@ -452,7 +457,12 @@ impl<P> Dispatcher<P> {
         };
         let mut users = Vec::new();
         for (uuid, object) in message.members {
-            let Some((seq, acknowledged)) = lane.object_done(&uuid, object, success) else {
+            let Some(Done {
+                seq,
+                acknowledged,
+                removal,
+            }) = lane.object_done(&uuid, object, success)
+            else {
                 continue;
             };
             let user = SettledUser {
@@ -463,7 +473,7 @@ impl<P> Dispatcher<P> {
             // What a batch could not tell stays in its set on disk.
             let hold = message.kind == Kind::Realtime
                 && !user.delivered()
-                && self.settings.after_failure == FailurePolicy::Hold;
+                && (removal || self.settings.after_failure == FailurePolicy::Hold);
             let objects = u16::try_from(user.acknowledged.len()).unwrap_or(u16::MAX);
             lane.land(
                 &user.uuid,

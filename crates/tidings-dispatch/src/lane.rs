@@ -1,6 +1,6 @@
 //! The devices of one namespace that wait for one destination, in order of age.
 
-use crate::Kind;
+use crate::{Kind, Taken};
 use hashbrown::HashMap;
 use std::{collections::VecDeque, time::Duration};
 use tidings_model::{DataSourceId, DeviceUuid, Millis};
@@ -18,6 +18,7 @@ pub(crate) enum Place {
         seq: u64,
         acknowledged: Vec<bool>,
         outstanding: usize,
+        removal: bool,
         touched: Option<Touch>,
     },
     /// Its message was given up; it waits for a trigger, a probe or recovery.
@@ -36,6 +37,16 @@ pub(crate) struct Turn {
 pub(crate) struct Touch {
     pub(crate) seq: u64,
     pub(crate) turn: Turn,
+}
+
+/// What the flight of a device came to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) seq: u64,
+    /// Per user object.
+    pub(crate) acknowledged: Vec<bool>,
+    /// It held a Status 0.
+    pub(crate) removal: bool,
 }
 
 #[derive(Debug)]
@@ -175,8 +186,9 @@ impl Lane {
     }
 
     /// The device's user objects were built from the state of touch `seq`; a batch answers no touch
-    /// and names 0.
-    pub(crate) fn taken(&mut self, uuid: &DeviceUuid, seq: u64, objects: usize) -> bool {
+    /// and names 0. False when there are none, or they were not asked for.
+    pub(crate) fn taken<P>(&mut self, taken: &Taken<P>) -> bool {
+        let (uuid, seq, objects) = (&taken.uuid, taken.seq, taken.objects.len());
         let Some(&Place::Taking { kind, touched }) = self.places.get(uuid) else {
             return false;
         };
@@ -191,6 +203,7 @@ impl Lane {
             seq,
             acknowledged,
             outstanding: objects,
+            removal: taken.removal,
             touched,
         };
         self.places.insert(uuid.clone(), place);
@@ -205,17 +218,18 @@ impl Lane {
         }
     }
 
-    /// One object of the device came to its end. The list of acknowledgements when it was the last.
+    /// One object of the device came to its end. What its flight came to when it was the last.
     pub(crate) fn object_done(
         &mut self,
         uuid: &DeviceUuid,
         object: usize,
         success: bool,
-    ) -> Option<(u64, Vec<bool>)> {
+    ) -> Option<Done> {
         let Some(Place::InFlight {
             seq,
             acknowledged,
             outstanding,
+            removal,
             ..
         }) = self.places.get_mut(uuid)
         else {
@@ -225,7 +239,11 @@ impl Lane {
             *flag = success;
         }
         *outstanding = outstanding.saturating_sub(1);
-        (*outstanding == 0).then(|| (*seq, std::mem::take(acknowledged)))
+        (*outstanding == 0).then(|| Done {
+            seq: *seq,
+            acknowledged: std::mem::take(acknowledged),
+            removal: *removal,
+        })
     }
 
     /// The device's flight is over. With a touch since, it waits again; otherwise it is forgotten,

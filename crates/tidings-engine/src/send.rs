@@ -446,6 +446,19 @@ impl Profile {
         self.destinations.get(at)
     }
 
+    /// Whether the destination is owed a Status 0 in this namespace.
+    #[must_use]
+    pub fn owes_in(&self, destination: DestinationId, namespace: DataSourceId) -> bool {
+        let owed = self
+            .destination(destination)
+            .map_or(&[][..], |state| &state.owed);
+        owed.iter().any(|zero| {
+            let at = self.ids.binary_search_by_key(&zero.id, |id| id.key);
+            let id = at.ok().and_then(|at| self.ids.get(at));
+            id.is_some_and(|id| id.data_source == namespace)
+        })
+    }
+
     pub(crate) fn destination_mut(&mut self, id: DestinationId) -> &mut DestinationState {
         let at = match self
             .destinations

@@ -269,6 +269,7 @@ impl Core {
         mark_dirty(&mut self.dirty, cached, &uuid);
         publish(
             effects,
+            &cached.profile,
             &mut self.tally,
             &mut self.due,
             moment,
@@ -332,6 +333,7 @@ impl Core {
         mark_dirty(&mut self.dirty, cached, uuid);
         publish(
             effects,
+            &cached.profile,
             &mut self.tally,
             &mut self.due,
             moment,
@@ -422,8 +424,7 @@ impl Core {
                 rows,
                 changes,
             );
-            let (seq, objects) = user?;
-            taken.push(Taken { uuid, seq, objects });
+            taken.push(user?);
         }
         Ok(taken)
     }
@@ -439,7 +440,7 @@ impl Core {
         uuid: &DeviceUuid,
         rows: &R,
         changes: &mut impl Changes,
-    ) -> Result<(u64, Vec<Vec<u8>>), R::Error> {
+    ) -> Result<Taken<Vec<u8>>, R::Error> {
         let cached = load(&mut self.profiles, uuid, rows)?;
         let profile = &cached.profile;
         let seq = match kind {
@@ -451,7 +452,12 @@ impl Core {
         };
         let compiled = catalog.compiled.destination(destination);
         let (Some(compiled), Some(format)) = (compiled, catalog.format(destination)) else {
-            return Ok((seq, Vec::new()));
+            return Ok(Taken {
+                uuid: uuid.clone(),
+                seq,
+                objects: Vec::new(),
+                removal: false,
+            });
         };
         let mut objects = Vec::new();
         let regions: Vec<u32> = profile.regions.iter().map(|region| region.0).collect();
@@ -463,8 +469,10 @@ impl Core {
             Kind::Realtime => engine.take(moment.now, compiled, profile, namespace, emit),
             Kind::Batch => engine.take_batch(moment.now, compiled, profile, namespace, emit),
         };
+        let mut removal = false;
         match flight {
             Some(flight) => {
+                removal = flight.objects.iter().any(|object| !object.zeros.is_empty());
                 self.flights
                     .entry_ref(uuid)
                     .or_default()
@@ -489,7 +497,12 @@ impl Core {
                 }
             }
         }
-        Ok((seq, objects))
+        Ok(Taken {
+            uuid: uuid.clone(),
+            seq,
+            objects,
+            removal,
+        })
     }
 
     /// Records the outcome of a message in real time for its devices.
@@ -525,7 +538,9 @@ impl Core {
                     changes.delete_undelivered(destination, &user.uuid);
                 }
             } else {
-                let held = policy == FailurePolicy::Hold;
+                // A zero is owed until it was acknowledged, whatever becomes of the ones.
+                let zeros = flight.objects.iter().any(|object| !object.zeros.is_empty());
+                let held = zeros || policy == FailurePolicy::Hold;
                 if !held {
                     settled = self
                         .engine
@@ -590,6 +605,7 @@ impl Core {
                 seq,
                 namespace,
                 objects,
+                removal: cached.profile.owes_in(destination, namespace),
             });
         }
         Ok(())
@@ -632,8 +648,13 @@ fn in_flight(flights: &Flights, uuid: &DeviceUuid) -> impl Fn(DestinationId, Seg
 }
 
 /// Writes what an event or a change entails beside the profile.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "parts of the core, apart because the effects borrow another one"
+)]
 fn publish(
     effects: &Effects,
+    profile: &Profile,
     tally: &mut Tally,
     due: &mut Vec<(Timestamp, DeviceUuid)>,
     moment: Moment,
@@ -672,6 +693,7 @@ fn publish(
                 seq: moment.seq,
                 namespace,
                 objects,
+                removal: profile.owes_in(touched.destination, namespace),
             };
             hint(DestinationHint {
                 destination: touched.destination,

@@ -86,6 +86,7 @@ impl World {
                 seq: self.seq,
                 namespace: NAMESPACE,
                 objects: 1,
+                removal: false,
             },
         );
     }
@@ -96,6 +97,7 @@ impl World {
             seq: self.pending.get(uuid).copied().unwrap_or(0),
             namespace: NAMESPACE,
             objects: 1,
+            removal: false,
         }
     }
 
@@ -118,7 +120,12 @@ impl World {
                     Kind::Batch => 0,
                 };
                 let objects = tells.then(|| uuid.clone()).into_iter().collect();
-                Taken { uuid, seq, objects }
+                Taken {
+                    uuid,
+                    seq,
+                    objects,
+                    removal: false,
+                }
             });
             let taken: Vec<_> = taken.collect();
             self.dispatcher.taken(kind, NAMESPACE, taken);

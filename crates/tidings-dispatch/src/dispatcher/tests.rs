@@ -29,6 +29,7 @@ fn hint(dispatcher: &mut Dispatcher<u32>, number: u32) {
         seq: 1,
         namespace: NAMESPACE,
         objects: 1,
+        removal: false,
     };
     dispatcher.hint(Millis(0), &hint);
 }
@@ -50,6 +51,7 @@ fn tell_until_rescan(dispatcher: &mut Dispatcher<u32>) -> Option<Vec<DeviceUuid>
                     uuid,
                     seq: 1,
                     objects: vec![1],
+                    removal: false,
                 };
                 dispatcher.taken(kind, namespace, users.into_iter().map(take).collect());
             }
@@ -67,6 +69,44 @@ fn tell_until_rescan(dispatcher: &mut Dispatcher<u32>) -> Option<Vec<DeviceUuid>
             }
         }
     }
+}
+
+/// Tells device 1, which the partner refuses; how many devices are held then.
+fn held_after_failure(after_failure: FailurePolicy, removal: bool) -> usize {
+    let mut dispatcher = dispatcher(20);
+    dispatcher.settings.after_failure = after_failure;
+    hint(&mut dispatcher, 1);
+    while let Some(action) = dispatcher.poll(Millis(0)) {
+        match action {
+            Action::Rescan => dispatcher.rescanned(true),
+            Action::Take {
+                kind,
+                namespace,
+                users,
+            } => {
+                let take = |uuid: DeviceUuid| Taken {
+                    uuid,
+                    seq: 1,
+                    objects: vec![1],
+                    removal,
+                };
+                dispatcher.taken(kind, namespace, users.into_iter().map(take).collect());
+            }
+            Action::Send { message, .. } => {
+                dispatcher.attempted(Millis(0), message, false, None);
+            }
+            _ => {}
+        }
+    }
+    dispatcher.held()
+}
+
+#[test]
+fn a_removal_is_held_where_additions_are_dropped() {
+    assert_eq!(held_after_failure(FailurePolicy::Hold, false), 1);
+    assert_eq!(held_after_failure(FailurePolicy::Hold, true), 1);
+    assert_eq!(held_after_failure(FailurePolicy::Drop, false), 0);
+    assert_eq!(held_after_failure(FailurePolicy::Drop, true), 1);
 }
 
 #[test]

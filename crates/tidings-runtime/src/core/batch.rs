@@ -178,6 +178,7 @@ impl Core {
                 seq: 0,
                 namespace: part.namespace,
                 objects: part.objects,
+                removal: profile.owes_in(destination, part.namespace),
             });
         }
         if mark.is_some() {

@@ -8,4 +8,5 @@
 
 mod batches;
 mod batches_simulated;
+mod removals;
 mod support;
