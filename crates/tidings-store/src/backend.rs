@@ -178,6 +178,36 @@ impl Backend {
         visited
     }
 
+    /// As [`Backend::scan`], from the last row before `end` back to `start`.
+    pub(crate) fn scan_back(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        limit: usize,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        // The backend does not take a range that ends before it begins.
+        if end <= start {
+            return Ok(());
+        }
+        let mut visited = Ok(());
+        attempt("read from", || {
+            let rows = self
+                .database
+                .snapshot()
+                .range::<&[u8], _>(&self.keyspace, start..end);
+            for row in rows.rev().take(limit) {
+                let (key, value) = row.into_inner()?;
+                visited = visit(&key, &value);
+                if visited.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        visited
+    }
+
     /// Bytes on disk, the journal included.
     pub(crate) fn disk_bytes(&self) -> Result<u64, StoreError> {
         attempt("measure", || self.database.disk_space())

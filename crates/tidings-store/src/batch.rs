@@ -7,6 +7,8 @@
 //! The buffer is what the running hash of the store goes over, and it is kept when the batch is cleared:
 //! filling a batch again allocates nothing. Later operations on the same row win.
 
+mod records;
+
 use crate::{
     codec::{BatchRecord, Link, PendingRow, Undelivered, encode_profile},
     error::StoreError,

@@ -10,8 +10,9 @@
 //! | `b` destination device | the device has changes since the destination's last batch; no value |
 //! | `h` destination number | one batch of the destination; the number has 32 bits |
 //! | `t` hour device | timer: the profile can change by itself in this hour; no value |
-//! | `a` destination time n | reserved: attempt log |
-//! | `r` destination device segment | reserved: removal ledger |
+//! | `a` destination time position | a page of the attempt log; 40 bits and 64 bits |
+//! | `r` destination device segment data source, id as text | removals, in the ledger |
+//! | `e` destination | the last resend of undelivered pairs |
 //!
 //! A *device* of 38 digits is its number in 16 bytes, big-endian; its top bit is 0, since 10^38 < 2^127.
 //! Any other is a byte `0x80 | digits` followed by its digits. So devices of 38 digits sort by number,
@@ -21,6 +22,10 @@
 //! backend keeps without an allocation, for destinations below 65,536.
 //!
 //! Invariant: every part is self-delimiting, so a prefix of whole parts selects what it says and no more.
+
+pub(crate) mod records;
+
+pub use records::AttemptKey;
 
 use crate::codec::bytes::{DecodeError, Problem, Reader};
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
@@ -41,10 +46,12 @@ pub const BATCH_CHANGE: u8 = b'b';
 pub const BATCH_RECORD: u8 = b'h';
 /// Timers.
 pub const TIMER: u8 = b't';
-/// Reserved: the attempt log.
+/// Pages of the attempt log.
 pub const ATTEMPT: u8 = b'a';
-/// Reserved: the removal ledger.
+/// Rows of the removal ledger.
 pub const REMOVAL: u8 = b'r';
+/// Resends of undelivered pairs.
+pub const RESEND: u8 = b'e';
 
 pub(crate) const FORMAT: &[u8] = b"m/format";
 pub(crate) const EPOCH: &[u8] = b"m/epoch";

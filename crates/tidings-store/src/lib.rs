@@ -26,12 +26,13 @@
 //! | `i` data source, id | version, device, time | declared id to device |
 //! | `b` destination device | nothing | devices with changes since the destination's last batch |
 //! | `h` destination number | version, flags, times, counts | the last batches of the destination |
+//! | `a` destination time position | version, attempts | the attempt log: what was settled in one commit, trimmed by age and size |
+//! | `r` destination device segment data source, id | version, removals | the removal ledger: when a Status 0 was owed, tried and acknowledged |
+//! | `e` destination | version, flags, times, counts, device | how far the last resend of undelivered pairs has come |
 //! | `t` hour device | nothing | timers: the profile can change by itself in this hour |
 //! | `m/format` | u32 LE | the format of all this; a newer one is refused |
 //! | `m/epoch` | u32 LE | counts the times that the directory was opened |
 //! | `m/head` | seq u64 LE, hash u64 LE | written with every commit |
-//!
-//! Left for later, with their prefixes taken: `a` the attempt log, `r` the removal ledger.
 //!
 //! # Example
 //!
@@ -71,8 +72,12 @@ mod store;
 mod table_list;
 
 pub use batch::Batch;
-pub use codec::{BatchRecord, Link, PendingRow, Undelivered};
+pub use codec::{
+    AttemptPage, AttemptRecord, BatchRecord, Link, PendingRow, PhaseMicros, Removal, RemovalCause,
+    RemovalEnd, RemovalKey, Removals, Resend, Undelivered,
+};
 pub use error::{Cause, ErrorKind, StoreError};
 pub use head::Head;
+pub use keys::AttemptKey;
 pub use settings::StoreSettings;
-pub use store::{FORMAT, Recovery, Store};
+pub use store::{FORMAT, RecordKind, Recovery, Store};

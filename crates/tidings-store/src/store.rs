@@ -7,6 +7,9 @@
 //! - after a failed commit nothing is written until the directory is opened again.
 
 mod read;
+mod records;
+
+pub use records::RecordKind;
 
 use crate::{
     backend::Backend,

@@ -8,8 +8,11 @@ use proptest::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tidings_engine::Profile;
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
-use tidings_store::{Batch, BatchRecord, Link, PendingRow, Store, Undelivered};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, SegmentId, Timestamp};
+use tidings_store::{
+    AttemptKey, AttemptPage, AttemptRecord, Batch, BatchRecord, Link, PendingRow, RecordKind,
+    Removal, RemovalCause, RemovalKey, Resend, Store, Undelivered,
+};
 
 /// The order of the store's keys: ids of 38 digits by number, then others by length and digits.
 type DeviceOrder = (usize, DeviceUuid);
@@ -26,6 +29,9 @@ struct Twin {
     undelivered: BTreeMap<(u32, DeviceOrder), Undelivered>,
     changes: BTreeSet<(u32, DeviceOrder)>,
     records: BTreeMap<(u32, u32), BatchRecord>,
+    attempts: BTreeMap<(u32, AttemptKey), Vec<AttemptRecord>>,
+    removals: BTreeMap<(u32, DeviceOrder, u32), (RemovalKey, Vec<Removal>)>,
+    resends: BTreeMap<u32, Resend>,
     seq: u64,
 }
 
@@ -43,6 +49,11 @@ enum Row {
     DeleteChange(u32, DeviceUuid),
     PutRecord(u32, u32, u64),
     DeleteRecord(u32, u32),
+    PutAttempts(u32, AttemptKey, u64),
+    DeleteAttempts(u32, AttemptKey),
+    PutRemovals(RemovalKey, i64),
+    DeleteRemovals(RemovalKey),
+    PutResend(u32, u64),
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +74,25 @@ fn number() -> impl Strategy<Value = u32> {
     (0..6usize).prop_map(|n| [0, 7, 255, 256, 70_000, u32::MAX][n])
 }
 
+fn page() -> impl Strategy<Value = AttemptKey> {
+    (0..4i64, 0..3u64).prop_map(|(time, position)| AttemptKey {
+        time: Timestamp(time),
+        position,
+    })
+}
+
+fn removal() -> impl Strategy<Value = RemovalKey> {
+    (number(), device(), 0..300u32, "[ab]{0,1}").prop_map(|(destination, uuid, segment, id)| {
+        RemovalKey {
+            destination: DestinationId(destination),
+            uuid,
+            segment: SegmentId(segment % 3 * 128),
+            namespace: DataSourceId(55),
+            id: id.into(),
+        }
+    })
+}
+
 fn row() -> impl Strategy<Value = Row> {
     let id = "[ab]{0,2}";
     prop_oneof![
@@ -78,6 +108,11 @@ fn row() -> impl Strategy<Value = Row> {
         1 => (number(), device()).prop_map(|(d, u)| Row::DeleteChange(d, u)),
         2 => (number(), 250..260u32, any::<u64>()).prop_map(|(d, n, c)| Row::PutRecord(d, n, c)),
         1 => (number(), 250..260u32).prop_map(|(d, n)| Row::DeleteRecord(d, n)),
+        3 => (number(), page(), any::<u64>()).prop_map(|(d, k, n)| Row::PutAttempts(d, k, n)),
+        1 => (number(), page()).prop_map(|(d, k)| Row::DeleteAttempts(d, k)),
+        3 => (removal(), any::<i64>()).prop_map(|(key, at)| Row::PutRemovals(key, at)),
+        1 => removal().prop_map(Row::DeleteRemovals),
+        1 => (number(), any::<u64>()).prop_map(|(d, n)| Row::PutResend(d, n)),
     ]
 }
 
@@ -154,6 +189,38 @@ impl Twin {
                 batch.delete_batch_record(DestinationId(destination), number);
                 self.records.remove(&(destination, number));
             }
+            Row::PutAttempts(destination, key, message) => {
+                let record = AttemptRecord {
+                    message,
+                    excerpt: "no".into(),
+                    ..AttemptRecord::default()
+                };
+                let mut page = AttemptPage::default();
+                page.push(&record);
+                batch.put_attempts(DestinationId(destination), key, &page);
+                self.attempts.insert((destination, key), vec![record]);
+            }
+            Row::DeleteAttempts(destination, key) => {
+                batch.delete_attempts(DestinationId(destination), key);
+                self.attempts.remove(&(destination, key));
+            }
+            Row::PutRemovals(key, at) => {
+                let removals = vec![Removal::new(RemovalCause::Expiry, Timestamp(at))];
+                batch.put_removals(&key, &removals);
+                self.removals.insert(removal_order(&key), (key, removals));
+            }
+            Row::DeleteRemovals(key) => {
+                batch.delete_removals(&key);
+                self.removals.remove(&removal_order(&key));
+            }
+            Row::PutResend(destination, resent) => {
+                let resend = Resend {
+                    resent,
+                    ..Resend::default()
+                };
+                batch.put_resend(DestinationId(destination), &resend);
+                self.resends.insert(destination, resend);
+            }
         }
     }
 
@@ -222,6 +289,7 @@ impl Twin {
             let records: Vec<_> = records.map(|(_, record)| *record).collect();
             prop_assert_eq!(store.batch_records(id).unwrap(), records);
         }
+        self.check_records(store)?;
         let undelivered = store.destinations_with_undelivered().unwrap();
         prop_assert_eq!(&undelivered, &Self::destinations(&self.undelivered));
         for destination in undelivered {
@@ -235,6 +303,72 @@ impl Twin {
                 rows
             );
         }
+        Ok(())
+    }
+
+    /// The same for the rows that say what happened.
+    fn check_records(&self, store: &Store) -> Result<(), TestCaseError> {
+        for destination in store.destinations_with(RecordKind::Attempts).unwrap() {
+            let pages = self.attempts.iter();
+            let pages = pages.filter(|((of, _), _)| *of == destination.0);
+            let mut pages: Vec<_> = pages.map(|((_, key), page)| (*key, page.clone())).collect();
+            let keys: Vec<_> = pages.iter().map(|(key, _)| *key).collect();
+            let after = keys.first().copied();
+            prop_assert_eq!(
+                store.oldest_attempts(destination, None, 2).unwrap(),
+                &keys[..keys.len().min(2)]
+            );
+            prop_assert_eq!(
+                store.oldest_attempts(destination, after, 99).unwrap(),
+                &keys[1..]
+            );
+            let last = store.last_attempts(destination).unwrap();
+            prop_assert_eq!(last.map(|(key, _)| key), keys.last().copied());
+            let before = AttemptKey {
+                time: Timestamp(3),
+                position: 1,
+            };
+            pages.retain(|(key, _)| *key < before && key.time >= Timestamp(1));
+            pages.reverse();
+            prop_assert_eq!(
+                store
+                    .attempts(destination, before, Timestamp(1), 99)
+                    .unwrap(),
+                pages
+            );
+        }
+        let count = self.attempts.len();
+        let all = store.destinations_with(RecordKind::Attempts).unwrap();
+        let all = all
+            .into_iter()
+            .map(|id| store.oldest_attempts(id, None, 99).unwrap().len());
+        prop_assert_eq!(all.sum::<usize>(), count);
+
+        let mut found = Vec::new();
+        for destination in store.destinations_with(RecordKind::Removals).unwrap() {
+            let mut after: Option<RemovalKey> = None;
+            while let Some(row) = store
+                .removals(destination, None, after.as_ref(), 1)
+                .unwrap()
+                .pop()
+            {
+                let of_device = store
+                    .removals(destination, Some(&row.0.uuid), None, 99)
+                    .unwrap();
+                prop_assert!(of_device.contains(&row));
+                prop_assert!(of_device.iter().all(|(key, _)| key.uuid == row.0.uuid));
+                prop_assert_eq!(&store.removals_at(&row.0).unwrap(), &row.1);
+                after = Some(row.0.clone());
+                found.push(row);
+            }
+        }
+        prop_assert_eq!(found, self.removals.values().cloned().collect::<Vec<_>>());
+        for (destination, resend) in &self.resends {
+            let found = store.resend(DestinationId(*destination)).unwrap();
+            prop_assert_eq!(found.as_ref(), Some(resend));
+        }
+        let resends = store.destinations_with(RecordKind::Resends).unwrap();
+        prop_assert_eq!(resends.len(), self.resends.len());
         Ok(())
     }
 
@@ -260,6 +394,12 @@ impl Twin {
         prop_assert_eq!(rows, Self::of(&self.pending, destination));
         Ok(())
     }
+}
+
+fn removal_order(key: &RemovalKey) -> (u32, DeviceOrder, u32) {
+    // The id is part of the key as well: two ids of one device and segment sort by their text.
+    let segment = key.segment.0 * 4 + key.id.chars().next().map_or(0, |c| 1 + u32::from(c == 'b'));
+    (key.destination.0, order(&key.uuid), segment)
 }
 
 /// Rows that were deleted, or never there, are not found.
