@@ -1,5 +1,6 @@
 //! The clock of the service: the system's, or a virtual one that stands still until it is moved.
 
+use crate::courier::Now;
 use std::{
     sync::atomic::{AtomicI64, Ordering},
     time::{Instant, SystemTime},
@@ -45,6 +46,15 @@ impl Clock {
         }
         let elapsed = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Timestamp(i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// The time, and the real time that has passed.
+    #[must_use]
+    pub(crate) fn both(&self) -> Now {
+        Now {
+            time: self.now(),
+            millis: self.millis(),
+        }
     }
 
     /// Milliseconds since the clock was made, never going back, never virtual.

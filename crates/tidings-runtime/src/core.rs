@@ -61,6 +61,43 @@ pub trait Rows {
     fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, Self::Error>;
 }
 
+/// Rows that are read in pages, in the order of the store's keys.
+pub trait Scans: Rows {
+    /// Up to `limit` devices of the pending set of a destination, after the device `after` or from
+    /// the first.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn pending(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, Self::Error>;
+
+    /// Up to `limit` timers of the hours from that of `from` to before that of `until`, by hour.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn timers(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, DeviceUuid)>, Self::Error>;
+
+    /// Up to `limit` devices with the catalog generation of their profiles, after the device `after`
+    /// or from the first.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn generations(
+        &self,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<(DeviceUuid, u32)>, Self::Error>;
+}
+
 /// Where writes are collected.
 pub trait Changes {
     /// Writes a profile.

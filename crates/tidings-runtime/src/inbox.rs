@@ -1,9 +1,9 @@
 //! What the writer tells one destination's task, without ever waiting for it.
 
-use crate::core::BatchPage;
+use crate::{core::BatchPage, errand::Answer};
 use std::sync::{Mutex, PoisonError};
-use tidings_dispatch::{Hint, Kind, Taken};
-use tidings_model::{DataSourceId, DeviceUuid, limits};
+use tidings_dispatch::Hint;
+use tidings_model::{DeviceUuid, limits};
 use tidings_store::BatchRecord;
 use tokio::sync::Notify;
 
@@ -15,26 +15,20 @@ pub(crate) struct Inbox {
     arrived: Notify,
 }
 
-/// Devices with their user objects, encoded.
-type TakenUsers = Vec<Taken<Vec<u8>>>;
-
 /// What arrived since the last time.
 #[derive(Debug, Default)]
-pub(crate) struct Mail {
-    pub(crate) hints: Vec<Hint>,
+pub struct Mail {
+    /// Devices with something to tell.
+    pub hints: Vec<Hint>,
     /// Hints were dropped.
-    pub(crate) lost: bool,
-    /// Answers to takes: as many as were asked for.
-    pub(crate) taken: Vec<(Kind, DataSourceId, TakenUsers)>,
-    /// Answers to scans: at most one is asked for at a time.
-    pub(crate) scanned: Option<Scanned>,
-    /// Answers about the batch: as many as were asked for.
-    pub(crate) batch: Vec<BatchNews>,
+    pub lost: bool,
+    /// As many as were asked for.
+    pub answers: Vec<Answer>,
 }
 
 /// What the writer says about a destination's batch.
 #[derive(Debug)]
-pub(crate) enum BatchNews {
+pub enum BatchNews {
     /// The latest batch of all.
     Last(Option<BatchRecord>),
     /// A batch begins, or goes on after a restart.
@@ -47,10 +41,11 @@ pub(crate) enum BatchNews {
 
 /// A page of the pending set.
 #[derive(Debug)]
-pub(crate) struct Scanned {
-    pub(crate) hints: Vec<Hint>,
+pub struct Scanned {
+    /// Its devices, with what they have to tell.
+    pub hints: Vec<Hint>,
     /// Where the next page begins; `None` after the last one.
-    pub(crate) next: Option<DeviceUuid>,
+    pub next: Option<DeviceUuid>,
 }
 
 impl Inbox {
@@ -66,16 +61,8 @@ impl Inbox {
         });
     }
 
-    pub(crate) fn taken(&self, kind: Kind, namespace: DataSourceId, users: TakenUsers) {
-        self.put(|mail| mail.taken.push((kind, namespace, users)));
-    }
-
-    pub(crate) fn batch(&self, news: BatchNews) {
-        self.put(|mail| mail.batch.push(news));
-    }
-
-    pub(crate) fn scanned(&self, scanned: Scanned) {
-        self.put(|mail| mail.scanned = Some(scanned));
+    pub(crate) fn answer(&self, answer: Answer) {
+        self.put(|mail| mail.answers.push(answer));
     }
 
     fn put(&self, put: impl FnOnce(&mut Mail)) {

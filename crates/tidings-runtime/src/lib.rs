@@ -1,6 +1,8 @@
 //! The service: the one writer, the dispatchers' tasks, and the order in which they start and stop.
 //!
 //! - [`core`]: the state of the writer, without I/O;
+//! - [`courier`]: what the task of a destination decides, without I/O; [`errand`]: what it asks of
+//!   the writer;
 //! - [`simulate`]: the same core and the same dispatchers under virtual time;
 //! - [`Server`]: the running service.
 
@@ -8,16 +10,18 @@ mod admin;
 mod cache;
 mod clock;
 pub mod core;
+pub mod courier;
 mod deliveries;
 mod destination;
-mod inbox;
+pub mod errand;
+pub mod inbox;
 pub mod message;
 pub mod reload;
-mod schedule;
+pub mod schedule;
 pub mod secret;
 mod server;
 pub mod settings;
-mod signing;
+pub mod signing;
 pub mod simulate;
 mod sink;
 pub mod stats;

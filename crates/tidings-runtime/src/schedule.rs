@@ -23,7 +23,7 @@ pub(crate) struct Schedule {
 
 /// Whether a batch can be late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lateness {
+pub enum Lateness {
     /// As on a clock that never stands still.
     Counts,
     /// On a virtual clock a batch begins when the clock has passed its time, however far.

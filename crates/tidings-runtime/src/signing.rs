@@ -12,7 +12,7 @@ use tidings_wire::Key;
 
 /// The signing entries of a destination, in configured order.
 #[derive(Debug, Default)]
-pub(crate) struct Signatures(Vec<Entry>);
+pub struct Signatures(Vec<Entry>);
 
 #[derive(Debug)]
 struct Entry {
@@ -24,11 +24,18 @@ struct Entry {
 
 /// Why a destination cannot be signed for.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SigningError {
+pub enum SigningError {
+    /// A header name that cannot be used.
     #[error("the signing header {0:?} is not a header name that can be used")]
     Header(String),
+    /// A secret that cannot be read.
     #[error("the signing secret for header {header}")]
-    Secret { header: String, source: SecretError },
+    Secret {
+        /// The header it is for.
+        header: String,
+        /// Why not.
+        source: SecretError,
+    },
 }
 
 impl Signatures {

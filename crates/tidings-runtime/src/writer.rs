@@ -14,12 +14,13 @@ mod committer;
 mod engine_thread;
 mod rows;
 
-pub(crate) use batch::{BatchHistory, BatchOrder};
+pub(crate) use batch::BatchHistory;
 
 use crate::{
     clock::Clock,
     core::{ActiveCatalog, Core},
-    inbox::{BatchNews, Inbox, Scanned},
+    errand::{Answer, Ask},
+    inbox::Inbox,
     stats::ServiceStats,
 };
 use arc_swap::ArcSwap;
@@ -32,9 +33,9 @@ use std::{
     thread,
 };
 use tidings_collect::Submitted;
-use tidings_dispatch::{Hint, Kind, SettledUser, Taken};
+use tidings_dispatch::Hint;
 use tidings_engine::Profile;
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy};
+use tidings_model::{DestinationId, DeviceUuid, Event};
 use tidings_store::{Batch, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -42,8 +43,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 const EVENTS_PER_STEP: usize = 2_000;
 /// Requests of collectors that may wait; the events in them are bounded separately.
 const SUBMISSIONS_QUEUED_MAX: usize = 4_096;
-/// Rows of the pending set read in one go.
-pub(crate) const SCAN_PAGE: usize = 500;
 
 /// Events to apply, in order.
 #[derive(Debug)]
@@ -58,27 +57,15 @@ pub(crate) struct Submission {
 /// the dispatchers: each has a few per message in flight.
 #[derive(Debug)]
 pub(crate) enum Control {
-    Take {
-        kind: Kind,
+    /// What a courier asks.
+    Ask {
         destination: DestinationId,
-        namespace: DataSourceId,
-        users: Vec<DeviceUuid>,
+        ask: Ask,
     },
-    Settle {
-        kind: Kind,
+    /// Says what batches of the destination there were.
+    BatchHistory {
         destination: DestinationId,
-        namespace: DataSourceId,
-        users: Vec<SettledUser>,
-        policy: FailurePolicy,
-        reason: String,
-    },
-    Scan {
-        destination: DestinationId,
-        after: Option<DeviceUuid>,
-    },
-    Batch {
-        destination: DestinationId,
-        order: BatchOrder,
+        reply: oneshot::Sender<BatchHistory>,
     },
     /// Answers with a copy of a profile and the catalog in use, once what it says is durable.
     Profile {
@@ -112,19 +99,9 @@ enum After {
         answer: Vec<Submitted>,
         permit: OwnedSemaphorePermit,
     },
-    Taken {
-        kind: Kind,
+    Answered {
         destination: DestinationId,
-        namespace: DataSourceId,
-        users: Vec<Taken<Vec<u8>>>,
-    },
-    Scanned {
-        destination: DestinationId,
-        scanned: Scanned,
-    },
-    Batch {
-        destination: DestinationId,
-        news: BatchNews,
+        answer: Answer,
     },
     Profile {
         reply: oneshot::Sender<(Arc<ActiveCatalog>, Box<Profile>)>,

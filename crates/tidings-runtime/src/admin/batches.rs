@@ -2,7 +2,7 @@
 
 use crate::{
     server::Shared,
-    writer::{BatchHistory, BatchOrder, Control},
+    writer::{BatchHistory, Control},
 };
 use axum::{
     Json,
@@ -34,8 +34,9 @@ pub(super) async fn history(
     };
     let destination = named.id;
     let (reply, answer) = oneshot::channel();
-    let order = BatchOrder::History { reply };
-    shared.writer.control(Control::Batch { destination, order });
+    shared
+        .writer
+        .control(Control::BatchHistory { destination, reply });
     let Ok(BatchHistory { records, remaining }) = answer.await else {
         return Err(super::unavailable());
     };

@@ -2,11 +2,10 @@
 //! unseen profiles up to a changed catalog. Both in pages, so that events never wait long, and both
 //! from where the disk says, so that a restart goes on with them.
 
-use crate::core::{Change, Core, DestinationHint};
+use crate::core::{Change, Changes, Core, DestinationHint, Scans};
 use std::time::Duration;
 use tidings_engine::Moment;
 use tidings_model::{DeviceUuid, Timestamp};
-use tidings_store::{Batch, Store, StoreError};
 use tokio::sync::oneshot;
 
 /// Timers handled in one step.
@@ -65,15 +64,15 @@ impl Background {
     /// for that is returned when there are no more.
     ///
     /// Under a virtual clock each is woken at its own hour, as if time had passed step by step.
-    pub(super) fn wake(
+    pub(super) fn wake<R: Scans>(
         &mut self,
         moment: Moment,
         is_virtual: bool,
         core: &mut Core,
-        store: &Store,
-        batch: &mut Batch,
+        store: &R,
+        batch: &mut impl Changes,
         hint: &mut impl FnMut(DestinationHint),
-    ) -> Result<Vec<oneshot::Sender<()>>, StoreError> {
+    ) -> Result<Vec<oneshot::Sender<()>>, R::Error> {
         let hour = Timestamp(moment.now.0.div_euclid(HOUR) * HOUR);
         for (at, uuid) in core.take_due() {
             core.wake(
@@ -115,21 +114,21 @@ impl Background {
     }
 
     /// Brings a page of profiles up to the catalog. The one who asked is returned at the end.
-    pub(super) fn sweep_step(
+    pub(super) fn sweep_step<R: Scans>(
         &mut self,
         moment: Moment,
         core: &mut Core,
-        store: &Store,
-        batch: &mut Batch,
+        store: &R,
+        batch: &mut impl Changes,
         hint: &mut impl FnMut(DestinationHint),
-    ) -> Result<Option<oneshot::Sender<()>>, StoreError> {
+    ) -> Result<Option<oneshot::Sender<()>>, R::Error> {
         let Some(mut sweep) = self.sweep.take() else {
             return Ok(None);
         };
         let generation = core.catalog().compiled.generation();
-        let profiles = store.profiles(sweep.after.as_ref(), SWEPT_PER_STEP)?;
-        for (uuid, profile) in &profiles {
-            if profile.generation != generation {
+        let profiles = store.generations(sweep.after.as_ref(), SWEPT_PER_STEP)?;
+        for (uuid, evaluated_with) in &profiles {
+            if *evaluated_with != generation {
                 core.change(moment, Change::Wake, uuid, store, batch, &mut *hint)?;
             }
         }

@@ -51,27 +51,12 @@ fn let_out(after: After, inboxes: &Inboxes) {
             // A collector that went away does not need the answer.
             drop(reply.send(answer));
         }
-        After::Taken {
-            kind,
+        After::Answered {
             destination,
-            namespace,
-            users,
+            answer,
         } => {
             if let Some(inbox) = inboxes.get(&destination) {
-                inbox.taken(kind, namespace, users);
-            }
-        }
-        After::Batch { destination, news } => {
-            if let Some(inbox) = inboxes.get(&destination) {
-                inbox.batch(news);
-            }
-        }
-        After::Scanned {
-            destination,
-            scanned,
-        } => {
-            if let Some(inbox) = inboxes.get(&destination) {
-                inbox.scanned(scanned);
+                inbox.answer(answer);
             }
         }
         After::Profile { reply, answer } => drop(reply.send(answer)),

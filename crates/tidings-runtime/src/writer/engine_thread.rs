@@ -1,12 +1,10 @@
 //! The engine thread: takes what has arrived, applies it, and hands the changes to the committer.
 
-use super::{
-    After, Control, EVENTS_PER_STEP, SCAN_PAGE, Step, Submission, background::Background, batch,
-};
+use super::{After, Control, EVENTS_PER_STEP, Step, Submission, background::Background, batch};
 use crate::{
     clock::Clock,
     core::{Core, DestinationHint},
-    inbox::Scanned,
+    errand,
     stats::ServiceStats,
 };
 use crossbeam_channel::{Receiver, Sender, select};
@@ -14,7 +12,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
-use tidings_dispatch::{Hint, Kind};
+use tidings_dispatch::Hint;
 use tidings_engine::Moment;
 use tidings_model::{DestinationId, DeviceUuid};
 use tidings_store::{Store, StoreError};
@@ -195,67 +193,16 @@ impl EngineThread {
     ) -> Result<(), StoreError> {
         let (core, store, batch) = (&mut self.core, &*self.store, &mut step.batch);
         match control {
-            Control::Take {
-                kind,
-                destination,
-                namespace,
-                users,
-            } => {
-                let users = core.take(moment, kind, destination, namespace, users, store, batch)?;
-                step.after.push(After::Taken {
-                    kind,
+            Control::Ask { destination, ask } => {
+                let answer = errand::answer(core, moment, destination, ask, store, batch)?;
+                step.after.extend(answer.map(|answer| After::Answered {
                     destination,
-                    namespace,
-                    users,
-                });
+                    answer,
+                }));
             }
-            Control::Settle {
-                kind: Kind::Batch,
-                destination,
-                namespace,
-                users,
-                ..
-            } => core.settle_batch(moment, destination, namespace, &users, store, batch)?,
-            Control::Settle {
-                kind: Kind::Realtime,
-                destination,
-                namespace,
-                users,
-                policy,
-                reason,
-            } => {
-                core.settle(
-                    moment,
-                    destination,
-                    namespace,
-                    &users,
-                    policy,
-                    &reason,
-                    store,
-                    batch,
-                )?;
-            }
-            Control::Scan { destination, after } => {
-                let rows = store.pending(destination, after.as_ref(), SCAN_PAGE)?;
-                let next = if rows.len() < SCAN_PAGE {
-                    None
-                } else {
-                    rows.last().map(|(uuid, _)| uuid.clone())
-                };
-                let mut hints = Vec::with_capacity(rows.len());
-                for (uuid, _) in &rows {
-                    core.hints_of(moment, destination, uuid, store, |hint| hints.push(hint))?;
-                }
-                let scanned = Scanned { hints, next };
-                step.after.push(After::Scanned {
-                    destination,
-                    scanned,
-                });
-            }
-            Control::Batch { destination, order } => {
-                let news = batch::obey(core, moment, destination, order, store, batch)?;
-                step.after
-                    .extend(news.map(|news| After::Batch { destination, news }));
+            Control::BatchHistory { destination, reply } => {
+                // Whoever asked and went away does not need the answer.
+                drop(reply.send(batch::history(destination, store)?));
             }
             Control::Profile { uuid, reply } => {
                 let profile = Box::new(core.profile(&uuid, store)?);

@@ -1,6 +1,6 @@
 //! The store, as the core reads and writes it.
 
-use crate::core::{Changes, Rows};
+use crate::core::{Changes, Rows, Scans};
 use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 use tidings_store::{Batch, BatchRecord, Link, PendingRow, Store, StoreError, Undelivered};
@@ -27,6 +27,37 @@ impl Rows for Store {
 
     fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, StoreError> {
         Ok(self.batch_records(destination)?.last().copied())
+    }
+}
+
+impl Scans for Store {
+    fn pending(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, StoreError> {
+        let rows = Self::pending(self, destination, after, limit)?;
+        Ok(rows.into_iter().map(|(uuid, _)| uuid).collect())
+    }
+
+    fn timers(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, DeviceUuid)>, StoreError> {
+        Self::timers(self, from, until, limit)
+    }
+
+    fn generations(
+        &self,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<(DeviceUuid, u32)>, StoreError> {
+        let rows = Self::profiles(self, after, limit)?;
+        let generation = |(uuid, profile): (_, Profile)| (uuid, profile.generation);
+        Ok(rows.into_iter().map(generation).collect())
     }
 }
 

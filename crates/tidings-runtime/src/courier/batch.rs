@@ -1,11 +1,11 @@
 //! The batches of one destination: begun when the clock has passed their time, gone on with after a
 //! restart.
 
-use super::DestinationTask;
+use super::Courier;
 use crate::{
+    errand::{Ask, BatchOrder},
     inbox::BatchNews,
     schedule::{Lateness, Schedule},
-    writer::{BatchOrder, Control},
 };
 use std::time::Duration;
 use tidings_model::{DeviceUuid, Timestamp};
@@ -32,15 +32,10 @@ impl BatchState {
     }
 }
 
-impl DestinationTask {
+impl Courier {
     /// Asks what the latest batch was: it may have to go on.
-    pub(super) fn start_batches(&mut self) {
-        let lateness = if self.clock.is_virtual() {
-            Lateness::Ignored
-        } else {
-            Lateness::Counts
-        };
-        let schedule = Schedule::new(&self.destination, lateness, self.clock.now());
+    pub(super) fn start_batches(&mut self, lateness: Lateness, now: Timestamp) {
+        let schedule = Schedule::new(&self.destination, lateness, now);
         self.batch = schedule.map(|schedule| BatchState {
             schedule,
             started: false,
@@ -48,26 +43,21 @@ impl DestinationTask {
             cursor: None,
         });
         if self.batch.is_some() {
-            self.order_batch(BatchOrder::Last);
+            self.ask(Ask::Batch(BatchOrder::Last));
         }
     }
 
-    fn order_batch(&self, order: BatchOrder) {
-        let destination = self.destination.id;
-        self.writer.control(Control::Batch { destination, order });
-    }
-
-    pub(super) fn begin_batch_if_due(&mut self) {
+    pub(super) fn begin_batch_if_due(&mut self, now: Timestamp) {
         let Some(batch) = self.batch.as_mut().filter(|batch| !batch.asked) else {
             return;
         };
-        if let Some(due) = batch.schedule.due(self.clock.now()) {
+        if let Some(due) = batch.schedule.due(now) {
             batch.asked = true;
-            self.order_batch(BatchOrder::Begin { due });
+            self.ask(Ask::Batch(BatchOrder::Begin { due }));
         }
     }
 
-    pub(super) fn batch_news(&mut self, news: BatchNews) {
+    pub(super) fn batch_news(&mut self, now: Timestamp, news: BatchNews) {
         let Some(batch) = &mut self.batch else {
             return;
         };
@@ -82,9 +72,8 @@ impl DestinationTask {
                 batch.schedule.began(&record);
                 if record.ended.is_none() {
                     batch.asked = true;
-                    let now = self.clock.now();
                     let due = batch.schedule.due(now).unwrap_or(record.due);
-                    self.order_batch(BatchOrder::Begin { due });
+                    self.ask(Ask::Batch(BatchOrder::Begin { due }));
                 }
             }
             BatchNews::Began(record) => {
@@ -109,13 +98,13 @@ impl DestinationTask {
     pub(super) fn read_batch_page(&mut self, first: bool) {
         let cursor = self.batch.as_mut().and_then(|batch| batch.cursor.take());
         let after = cursor.filter(|_| !first);
-        self.order_batch(BatchOrder::Page { after });
+        self.ask(Ask::Batch(BatchOrder::Page { after }));
     }
 
     pub(super) fn end_batch(&mut self) {
         if let Some(batch) = &mut self.batch {
             batch.asked = true;
         }
-        self.order_batch(BatchOrder::End);
+        self.ask(Ask::Batch(BatchOrder::End));
     }
 }

@@ -1,0 +1,347 @@
+//! What the task of one destination decides: it drives a dispatcher, builds and signs messages, and
+//! judges outcomes. The shell around it ([`crate::destination`]) has the sockets and the clock.
+//!
+//! In go mail from the writer, outcomes of attempts and the time; out come [`Errand`]s. The same
+//! code runs in a server and under simulation.
+//!
+//! Invariant: a message keeps the bytes and signatures of its first attempt until it is settled.
+
+mod batch;
+
+use self::batch::BatchState;
+use crate::{
+    core::ActiveCatalog,
+    errand::{Answer, Ask},
+    inbox::Mail,
+    schedule::Lateness,
+    settings::dispatch_settings,
+    signing::Signatures,
+    stats::{DestinationStats, add},
+};
+use bytes::Bytes;
+use hashbrown::HashMap;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId};
+use tidings_egress::{Attempt, Request};
+use tidings_model::{DataSourceId, Destination, DeviceUuid, FailurePolicy, Millis, Timestamp};
+
+/// Longest pause that a partner's `Retry-After` can ask for before a retry.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
+/// The time, twice: the clock of events, and the one that network deadlines and pauses go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The clock, virtual where it is virtual.
+    pub time: Timestamp,
+    /// Real time that has passed.
+    pub millis: Millis,
+}
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub enum Errand {
+    /// Ask the writer.
+    Ask(Ask),
+    /// Attempt the message and answer with [`Courier::attempted`].
+    Attempt {
+        /// The message.
+        message: MessageId,
+        /// Its bytes: the same for every attempt.
+        request: Arc<Request>,
+    },
+}
+
+/// Delivery to one destination, but for the sockets.
+#[derive(Debug)]
+pub struct Courier {
+    destination: Arc<Destination>,
+    catalog: Arc<ActiveCatalog>,
+    signatures: Signatures,
+    dispatcher: Dispatcher<Vec<u8>>,
+    stats: Arc<DestinationStats>,
+    messages: HashMap<MessageId, Outgoing>,
+    /// Where the scan under way goes on.
+    scan_from: Option<DeviceUuid>,
+    batch: Option<BatchState>,
+    errands: VecDeque<Errand>,
+}
+
+/// A message between its first attempt and its end.
+#[derive(Debug)]
+struct Outgoing {
+    request: Arc<Request>,
+    users: usize,
+    /// Why the last attempt failed; `None` before the first and after one that succeeded.
+    failure: Option<String>,
+}
+
+impl Courier {
+    /// A courier that knows nothing yet: it begins by asking what the latest batch was, and by
+    /// reading the pending set.
+    #[must_use]
+    pub fn new(
+        destination: Arc<Destination>,
+        catalog: Arc<ActiveCatalog>,
+        signatures: Signatures,
+        stats: Arc<DestinationStats>,
+        lateness: Lateness,
+        now: Now,
+    ) -> Self {
+        let dispatcher = Dispatcher::new(dispatch_settings(&destination));
+        let mut courier = Self {
+            destination,
+            catalog,
+            signatures,
+            dispatcher,
+            stats,
+            messages: HashMap::new(),
+            scan_from: None,
+            batch: None,
+            errands: VecDeque::new(),
+        };
+        courier.start_batches(lateness, now.time);
+        courier
+    }
+
+    /// The destination it delivers to.
+    #[must_use]
+    pub const fn destination(&self) -> &Arc<Destination> {
+        &self.destination
+    }
+
+    /// Whether the virtual clock's moving is of interest, besides [`Courier::next_wakeup`].
+    #[must_use]
+    pub const fn minds_the_clock(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// True when nothing is waiting, on its way or to be read.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.errands.is_empty() && self.messages.is_empty() && self.dispatcher.is_idle()
+    }
+
+    /// The next thing to do now, if any. Call until `None`.
+    pub fn poll(&mut self, now: Now) -> Option<Errand> {
+        self.begin_batch_if_due(now.time);
+        loop {
+            if let Some(errand) = self.errands.pop_front() {
+                return Some(errand);
+            }
+            let action = self.dispatcher.poll(now.millis)?;
+            self.perform(now, action);
+        }
+    }
+
+    /// What is still to be asked of the writer when nothing new is to be begun: outcomes that are
+    /// known.
+    pub fn poll_stopping(&mut self, now: Now) -> Option<Ask> {
+        for action in self.dispatcher.settled() {
+            if matches!(action, Action::Settle { .. }) {
+                self.perform(now, action);
+            }
+        }
+        while let Some(errand) = self.errands.pop_front() {
+            if let Errand::Ask(ask @ Ask::Settle { .. }) = errand {
+                return Some(ask);
+            }
+        }
+        None
+    }
+
+    /// The next moment at which [`Courier::poll`] can have something to do without further input.
+    #[must_use]
+    pub fn next_wakeup(&self, now: Now) -> Option<Millis> {
+        let look = self
+            .batch
+            .as_ref()
+            .map(|_| now.millis.plus(batch::LOOK_EVERY));
+        let dispatcher = self.dispatcher.next_wakeup(now.millis);
+        dispatcher.into_iter().chain(look).min()
+    }
+
+    /// Reads what the writer sent, leaving the buffers behind.
+    pub fn read(&mut self, now: Now, mail: &mut Mail) {
+        for hint in mail.hints.drain(..) {
+            self.dispatcher.hint(now.millis, &hint);
+        }
+        if std::mem::take(&mut mail.lost) {
+            self.dispatcher.lost_hints();
+        }
+        for answer in mail.answers.drain(..) {
+            match answer {
+                Answer::Taken {
+                    kind,
+                    namespace,
+                    users,
+                } => self.dispatcher.taken(kind, namespace, users),
+                Answer::Scanned(scanned) => {
+                    for hint in scanned.hints {
+                        self.dispatcher.hint(now.millis, &hint);
+                    }
+                    let complete = scanned.next.is_none();
+                    self.scan_from = scanned.next;
+                    self.dispatcher.rescanned(complete);
+                }
+                Answer::Batch(news) => self.batch_news(now.time, news),
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.errands.push_back(Errand::Ask(ask));
+    }
+
+    fn perform(&mut self, now: Now, action: Action<Vec<u8>>) {
+        match action {
+            Action::Take {
+                kind,
+                namespace,
+                users,
+            } => self.ask(Ask::Take {
+                kind,
+                namespace,
+                users,
+            }),
+            Action::Send {
+                message,
+                kind: _,
+                namespace,
+                objects,
+            } => self.send(now.time, message, namespace, &objects),
+            Action::Retry { message } => self.attempt(message),
+            Action::Settle {
+                message,
+                kind,
+                namespace,
+                users,
+            } => self.settle(now.time, message, kind, namespace, users),
+            Action::BatchPage { first } => self.read_batch_page(first),
+            Action::BatchDone => self.end_batch(),
+            Action::Rescan => {
+                let after = self.scan_from.clone();
+                self.ask(Ask::Scan { after });
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        now: Timestamp,
+        message: MessageId,
+        namespace: DataSourceId,
+        objects: &[Vec<u8>],
+    ) {
+        let Some(format) = self.catalog.format(self.destination.id) else {
+            return;
+        };
+        let body = format.message(now, namespace, objects);
+        let request = self.signatures.sign(now, Bytes::from(body));
+        let outgoing = Outgoing {
+            request: Arc::new(request),
+            users: objects.len(),
+            failure: None,
+        };
+        self.messages.insert(message, outgoing);
+        self.attempt(message);
+    }
+
+    fn attempt(&mut self, message: MessageId) {
+        let Some(outgoing) = self.messages.get(&message) else {
+            return;
+        };
+        let request = Arc::clone(&outgoing.request);
+        add(&self.stats.attempts, 1);
+        add(&self.stats.bytes_sent, request.body().len());
+        self.errands.push_back(Errand::Attempt { message, request });
+    }
+
+    /// An attempt ended: with a response or a failure, or, as an error, before it was made, for want
+    /// of a token.
+    pub fn attempted(&mut self, now: Now, message: MessageId, attempt: &Result<Attempt, String>) {
+        let (success, delay) = match attempt {
+            Ok(attempt) => {
+                let micros = usize::try_from(attempt.timings.total.as_micros()).unwrap_or(0);
+                add(&self.stats.attempt_micros, micros);
+                add(&self.stats.attempts_reused, usize::from(attempt.reused));
+                match &attempt.result {
+                    Ok(response) => (
+                        self.destination.success_codes.contains(&response.status),
+                        response
+                            .retry_after
+                            .filter(|_| matches!(response.status, 429 | 503)),
+                    ),
+                    Err(_) => (false, None),
+                }
+            }
+            Err(_) => (false, None),
+        };
+        if let Some(outgoing) = self.messages.get_mut(&message) {
+            outgoing.failure = (!success).then(|| match attempt {
+                Ok(attempt) => match &attempt.result {
+                    Ok(_) => attempt.outcome(),
+                    Err(failure) => failure.to_string(),
+                },
+                Err(failure) => failure.clone(),
+            });
+        }
+        let delay = delay.map(|delay| delay.clamp(self.destination.retry_delay, RETRY_AFTER_MAX));
+        self.dispatcher
+            .attempted(now.millis, message, success, delay);
+    }
+
+    fn settle(
+        &mut self,
+        now: Timestamp,
+        message: MessageId,
+        kind: Kind,
+        namespace: DataSourceId,
+        users: Vec<tidings_dispatch::SettledUser>,
+    ) {
+        let Some(outgoing) = self.messages.remove(&message) else {
+            return;
+        };
+        if let Some(failure) = &outgoing.failure {
+            add(&self.stats.messages_failed, 1);
+            tracing::warn!(
+                destination = self.destination.id.0,
+                users = outgoing.users,
+                failure,
+                held = self.destination.after_failure == FailurePolicy::Hold,
+                batch = kind == Kind::Batch,
+                "message given up"
+            );
+            self.stats.update(|state| {
+                state.last_failure = Some(failure.clone());
+                state.failing_since.get_or_insert(now);
+            });
+        } else {
+            add(&self.stats.messages_delivered, 1);
+            add(&self.stats.users_told, outgoing.users);
+        }
+        self.ask(Ask::Settle {
+            kind,
+            namespace,
+            users,
+            policy: self.destination.after_failure,
+            reason: outgoing.failure.unwrap_or_default(),
+        });
+    }
+
+    /// Brings the figures that people see up to date.
+    pub fn publish(&self) {
+        let (waiting, held) = (self.dispatcher.waiting(), self.dispatcher.held());
+        let next_batch = self.batch.as_ref().and_then(BatchState::next);
+        let (health, in_flight) = (self.dispatcher.health(), self.dispatcher.in_flight());
+        self.stats.update(|state| {
+            if health == Health::Healthy {
+                state.failing_since = None;
+            }
+            state.health = Some(health);
+            state.waiting = waiting;
+            state.held = held;
+            state.in_flight = in_flight;
+            state.next_batch = next_batch;
+        });
+    }
+}
