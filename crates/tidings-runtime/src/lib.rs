@@ -3,10 +3,12 @@
 //! - [`core`]: the state of the writer, without I/O;
 //! - [`courier`]: what the task of a destination decides, without I/O; [`errand`]: what it asks of
 //!   the writer;
+//! - [`background`]: what the writer does by itself; [`memory`]: rows in memory, for simulations;
 //! - [`simulate`]: the same core and the same dispatchers under virtual time;
 //! - [`Server`]: the running service.
 
 mod admin;
+pub mod background;
 mod cache;
 mod clock;
 pub mod core;
@@ -15,6 +17,7 @@ mod deliveries;
 mod destination;
 pub mod errand;
 pub mod inbox;
+pub mod memory;
 pub mod message;
 pub mod reload;
 pub mod schedule;

@@ -4,24 +4,18 @@
 //! The same catalog, events and times give the same messages, byte for byte: nothing here reads a
 //! clock, and new device ids come from a counter.
 
-use crate::core::{ActiveCatalog, Change, Changes, Core, DestinationHint, Rows};
+use crate::core::{ActiveCatalog, Change, Core, DestinationHint};
+use crate::memory::{MemoryChanges, MemoryRows};
 use crate::schedule::{Lateness, Schedule};
 use crate::settings::dispatch_settings;
 use crate::why::{self, Unknown};
-use hashbrown::HashMap;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use tidings_collect::Submitted;
 use tidings_dispatch::{Action, Dispatcher, Kind};
-use tidings_engine::{CompileError, Moment, Profile, why::Why};
+use tidings_engine::{CompileError, Moment, why::Why};
 use tidings_model::{
-    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, Millis, SegmentId,
-    Timestamp,
+    Catalog, DestinationId, DeviceUuid, Event, FailurePolicy, Millis, SegmentId, Timestamp,
 };
-use tidings_store::{BatchRecord, Link, PendingRow, Undelivered};
 
 /// A message that would be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,8 +180,7 @@ impl Simulation {
             }
         }
         self.core.set_catalog(active);
-        let mut devices: Vec<_> = self.rows.profiles.keys().cloned().collect();
-        devices.sort_unstable();
+        let devices: Vec<_> = self.rows.profiles.keys().cloned().collect();
         for uuid in devices {
             self.apply(Change::Wake, &uuid);
         }
@@ -399,110 +392,3 @@ fn timestamp(now: Millis) -> Timestamp {
 
 /// Seconds from year 0 or so to 1970.
 const EPOCH_SHIFT: i64 = 62_200_000_000;
-
-#[derive(Debug, Default)]
-struct MemoryRows {
-    profiles: HashMap<DeviceUuid, Profile>,
-    links: HashMap<(DataSourceId, Box<str>), Link>,
-    timers: BTreeSet<(Timestamp, DeviceUuid)>,
-    batch_changes: BTreeSet<(DestinationId, DeviceUuid)>,
-    batches: BTreeMap<DestinationId, BatchRecord>,
-}
-
-#[derive(Debug, Default)]
-struct MemoryChanges {
-    profiles: Vec<(DeviceUuid, Profile)>,
-    links: Vec<((DataSourceId, Box<str>), Link)>,
-    /// In order: a timer is removed before it is set anew.
-    timers: Vec<(bool, (Timestamp, DeviceUuid))>,
-    /// Likewise.
-    batch_changes: Vec<(bool, (DestinationId, DeviceUuid))>,
-    batches: Vec<(DestinationId, BatchRecord)>,
-}
-
-impl Rows for MemoryRows {
-    type Error = Infallible;
-
-    fn profile(&self, uuid: &DeviceUuid) -> Result<Option<Profile>, Infallible> {
-        Ok(self.profiles.get(uuid).cloned())
-    }
-
-    fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, Infallible> {
-        Ok(self.links.get(&(data_source, id.into())).cloned())
-    }
-
-    fn batch_changes(
-        &self,
-        destination: DestinationId,
-        after: Option<&DeviceUuid>,
-        limit: usize,
-    ) -> Result<Vec<DeviceUuid>, Infallible> {
-        let rows = self.batch_changes.iter();
-        let rows = rows.filter(|(of, uuid)| *of == destination && after.is_none_or(|a| uuid > a));
-        Ok(rows.take(limit).map(|(_, uuid)| uuid.clone()).collect())
-    }
-
-    fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, Infallible> {
-        Ok(self.batches.get(&destination).copied())
-    }
-}
-
-impl MemoryRows {
-    fn apply(&mut self, changes: &mut MemoryChanges) {
-        self.profiles.extend(changes.profiles.drain(..));
-        self.links.extend(changes.links.drain(..));
-        put_or_delete(&mut self.timers, &mut changes.timers);
-        put_or_delete(&mut self.batch_changes, &mut changes.batch_changes);
-        self.batches.extend(changes.batches.drain(..));
-    }
-}
-
-fn put_or_delete<T: Ord>(rows: &mut BTreeSet<T>, changes: &mut Vec<(bool, T)>) {
-    for (put, row) in changes.drain(..) {
-        if put {
-            rows.insert(row);
-        } else {
-            rows.remove(&row);
-        }
-    }
-}
-
-impl Changes for MemoryChanges {
-    fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile) {
-        self.profiles.push((uuid.clone(), profile.clone()));
-    }
-
-    fn put_link(&mut self, data_source: DataSourceId, id: &str, link: &Link) {
-        self.links.push(((data_source, id.into()), link.clone()));
-    }
-
-    fn put_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
-        self.timers.push((true, (at, uuid.clone())));
-    }
-
-    fn delete_timer(&mut self, at: Timestamp, uuid: &DeviceUuid) {
-        self.timers.push((false, (at, uuid.clone())));
-    }
-
-    fn put_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
-        self.batch_changes.push((true, (destination, uuid.clone())));
-    }
-
-    fn delete_batch_change(&mut self, destination: DestinationId, uuid: &DeviceUuid) {
-        self.batch_changes
-            .push((false, (destination, uuid.clone())));
-    }
-
-    fn put_batch_record(&mut self, destination: DestinationId, record: &BatchRecord) {
-        self.batches.push((destination, *record));
-    }
-
-    // Nobody asks for the batches before the last.
-    fn delete_batch_record(&mut self, _: DestinationId, _: u32) {}
-
-    // A dry run never restarts, so nothing is read back from these.
-    fn put_pending(&mut self, _: DestinationId, _: &DeviceUuid, _: &PendingRow) {}
-    fn delete_pending(&mut self, _: DestinationId, _: &DeviceUuid) {}
-    fn put_undelivered(&mut self, _: DestinationId, _: &DeviceUuid, _: &Undelivered) {}
-    fn delete_undelivered(&mut self, _: DestinationId, _: &DeviceUuid) {}
-}

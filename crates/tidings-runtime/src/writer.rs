@@ -8,7 +8,6 @@
 //!
 //! A failed commit ends both threads: nobody can say what is on disk until it is opened again.
 
-mod background;
 mod batch;
 mod committer;
 mod engine_thread;
@@ -17,6 +16,7 @@ mod rows;
 pub(crate) use batch::BatchHistory;
 
 use crate::{
+    background::Background,
     clock::Clock,
     core::{ActiveCatalog, Core},
     errand::{Answer, Ask},
@@ -24,7 +24,6 @@ use crate::{
     stats::ServiceStats,
 };
 use arc_swap::ArcSwap;
-use background::Background;
 use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use engine_thread::EngineThread;
 use hashbrown::HashMap;

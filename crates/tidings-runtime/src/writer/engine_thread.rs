@@ -1,7 +1,8 @@
 //! The engine thread: takes what has arrived, applies it, and hands the changes to the committer.
 
-use super::{After, Control, EVENTS_PER_STEP, Step, Submission, background::Background, batch};
+use super::{After, Control, EVENTS_PER_STEP, Step, Submission, batch};
 use crate::{
+    background::Background,
     clock::Clock,
     core::{Core, DestinationHint},
     errand,

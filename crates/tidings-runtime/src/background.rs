@@ -1,4 +1,4 @@
-//! What the engine thread does when nobody asks: it wakes profiles whose timer is due, and brings
+//! What the writer does when nobody asks: it wakes profiles whose timer is due, and brings
 //! unseen profiles up to a changed catalog. Both in pages, so that events never wait long, and both
 //! from where the disk says, so that a restart goes on with them.
 
@@ -21,7 +21,7 @@ const HOUR: i64 = 3600;
 
 /// Background work and where it stands.
 #[derive(Debug, Default)]
-pub(super) struct Background {
+pub struct Background {
     /// Every timer of an hour before this one has been handled.
     timers_from: Timestamp,
     /// The last page of timers was full.
@@ -40,17 +40,17 @@ struct Sweep {
 
 impl Background {
     /// Answers once nothing is due any more.
-    pub(super) fn catch_up(&mut self, reply: oneshot::Sender<()>) {
+    pub fn catch_up(&mut self, reply: oneshot::Sender<()>) {
         self.catching_up.push(reply);
     }
 
     /// Brings every profile up to the catalog, from the first; a sweep under way begins anew.
-    pub(super) fn sweep(&mut self, done: oneshot::Sender<()>) {
+    pub fn sweep(&mut self, done: oneshot::Sender<()>) {
         self.sweep = Some(Sweep { after: None, done });
     }
 
     /// How long the engine thread may wait for something to arrive.
-    pub(super) fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         if self.more_timers {
             Duration::ZERO
         } else if self.sweep.is_some() {
@@ -64,7 +64,10 @@ impl Background {
     /// for that is returned when there are no more.
     ///
     /// Under a virtual clock each is woken at its own hour, as if time had passed step by step.
-    pub(super) fn wake<R: Scans>(
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn wake<R: Scans>(
         &mut self,
         moment: Moment,
         is_virtual: bool,
@@ -114,7 +117,10 @@ impl Background {
     }
 
     /// Brings a page of profiles up to the catalog. The one who asked is returned at the end.
-    pub(super) fn sweep_step<R: Scans>(
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn sweep_step<R: Scans>(
         &mut self,
         moment: Moment,
         core: &mut Core,
