@@ -19,5 +19,6 @@ mod simulate;
 mod start_and_stop;
 mod sudden_death;
 mod support;
+mod tables;
 mod why;
 mod worked_example;
