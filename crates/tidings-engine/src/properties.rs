@@ -11,7 +11,7 @@ use crate::{
     why::{self, NextChange, RulePart, RuleWhy},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
-use tidings_model::{SegmentId, Timestamp, Unsegment};
+use tidings_model::{DestinationId, SegmentId, Timestamp, Unsegment};
 use tidings_rules::{SegmentProgram, SegmentRule};
 
 /// A catalog of six traits, one folder, four segments and three destinations.
@@ -80,6 +80,45 @@ fn destinations() -> impl Strategy<Value = String> {
         select(vec!["", "", "batch", "when_seen"]),
     )
         .prop_map(|(ids, map, max, unsegment)| format!("{ids} map={map} {max} {unsegment}"))
+}
+
+/// The destination of [`mappings_with_days`].
+const DATED: DestinationId = DestinationId(400);
+
+/// A fourth destination, with a batch, whose mappings begin and end on some days.
+fn mappings_with_days() -> impl Strategy<Value = String> {
+    let days = vec((0..300u32, 1..200u32, 0..4u8), 4);
+    days.prop_map(|days| {
+        let days = (10..).zip(days);
+        let mappings = days.map(|(segment, (start, length, open))| match open {
+            0 => format!("{segment}@{start}.."),
+            1 => format!("{segment}@..{start}"),
+            _ => format!("{segment}@{start}..{}", start + length),
+        });
+        let mappings = mappings.collect::<Vec<_>>().join(",");
+        format!("dest {DATED} ids=5 map={mappings} batch\n")
+    })
+}
+
+/// The catalog with traits that live for ever, and without windows.
+fn without_time(catalog: &str) -> String {
+    let lines = catalog.lines().map(|line| {
+        let words = line.split(' ').filter(|word| !word.starts_with("ttl="));
+        let mut words: Vec<_> = words.map(str::to_owned).collect();
+        match words.first().map(String::as_str) {
+            Some("trait") => words.push("ttl=0".to_owned()),
+            Some("segment") => {
+                // `frequency([1T] <= 3D) >= 1` becomes `frequency([1T]) >= 1`.
+                while let Some(at) = words.iter().position(|word| word.ends_with("D)")) {
+                    words.drain(at - 1..=at);
+                    words[at - 2].push(')');
+                }
+            }
+            _ => {}
+        }
+        words.join(" ") + "\n"
+    });
+    lines.collect()
 }
 
 /// A step and the hours that pass before it.
@@ -203,20 +242,28 @@ proptest! {
         }
     }
 
-    /// Nothing changes between two wake-ups, and in the end none is left to come.
+    /// Nothing changes between two wake-ups, and in the end none is left to come. Days of mappings
+    /// begin and end without one: whom a mapping would tell then is marked for the batch before.
     #[test]
-    fn no_wake_up_is_late(catalog in catalogs(), steps in steps(false)) {
-        let mut world = World::new(&[&catalog]);
+    fn no_wake_up_is_late(
+        catalog in catalogs(),
+        dated in mappings_with_days(),
+        steps in steps(false),
+    ) {
+        let mut world = World::new(&[&(catalog + &dated)]);
         run(&mut world, &steps);
         for _ in 0..20 {
             let (from, until) = (world.now, world.profile.wake_at);
             let days = until.map_or(200, |until| until.day().days_since(from.day()) - 1);
             for day in 1..=days.min(200) {
                 let midnight = from.day().plus_days(day).start();
-                let before = world.profile.segments.clone();
-                let after = woken(&world.compiled, &world.profile, midnight).segments;
                 let at = show_time(midnight);
-                prop_assert_eq!(before, after, "nobody woke it at {}", at);
+                let after = woken(&world.compiled, &world.profile, midnight).segments;
+                prop_assert_eq!(&world.profile.segments, &after, "nobody woke it at {}", &at);
+                let mut parts = world.compiled.batch_parts(&world.profile, DATED, midnight);
+                let state = world.profile.destination(DATED);
+                let marked = state.is_some_and(|state| state.batch.marked.is_some());
+                prop_assert!(parts.next().is_none() || marked, "no batch reads it at {}", at);
             }
             let Some(until) = until else { return Ok(()) };
             world.step(&format!("{} pass", show_time(until)));
@@ -242,6 +289,28 @@ proptest! {
                 let expected = next.map_or(member, |next| next.to);
                 let is_in = after.member_since(segment).is_some();
                 prop_assert!(is_in == expected, "at {}\n{}", show_time(midnight), why);
+            }
+        }
+    }
+
+    /// Without lifetimes and windows only the 120 days of inactivity wake a profile, and only while
+    /// it has something to leave; days of mappings never do.
+    #[test]
+    fn without_rules_about_time_nothing_wakes_a_profile(
+        catalog in catalogs(),
+        dated in mappings_with_days(),
+        steps in steps(false),
+    ) {
+        let mut world = World::new(&[&(without_time(&catalog) + &dated)]);
+        for step in &steps {
+            run(&mut world, std::slice::from_ref(step));
+            let profile = &world.profile;
+            if profile.segments.is_empty() {
+                prop_assert_eq!(profile.wake_at, None);
+            } else {
+                // A timer that comes too early was right when it was set: it was for inactivity too.
+                let days = profile.wake_at.unwrap().day().days_since(profile.last_seen.day());
+                prop_assert!(days <= 121, "{} days", days);
             }
         }
     }

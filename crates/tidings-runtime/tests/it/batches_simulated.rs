@@ -72,7 +72,12 @@ fn print(out: &mut Vec<String>, sent: SentMessage<'_>) {
 #[track_caller]
 fn check(extra: &str, input: &str, until: &str, expected: &[&str]) {
     let text = CATALOG.trim_end().to_owned() + extra;
-    let catalog = ActiveCatalog::new(catalog(&text), 1, MappingChanges::default()).unwrap();
+    check_catalog(&text, input, until, expected);
+}
+
+#[track_caller]
+fn check_catalog(text: &str, input: &str, until: &str, expected: &[&str]) {
+    let catalog = ActiveCatalog::new(catalog(text), 1, MappingChanges::default()).unwrap();
     let catalog = Arc::new(catalog);
     let mut out = Vec::new();
     let mut simulation: Option<Simulation> = None;
@@ -198,6 +203,55 @@ fn a_device_that_lingers_in_real_time_is_told_after_that() {
             // Its real-time message is due at the same instant, and goes first.
             "11 02:00:00 real id1: 10=1 30=1",
             "11 02:00:00 batch id1: 10=1 30=1 id2: 10=1 30=1",
+        ],
+    );
+}
+
+#[test]
+fn a_mapping_whose_days_begin_is_told_in_the_batch_though_nobody_is_seen() {
+    // Device 1 is never seen again; device 2 is, and hears of it in real time too.
+    let dated = CATALOG.replace("{ segment: 10 }", "{ segment: 10, start: 2016-07-13 }");
+    let input = "10 12:00 1 +1; 10 13:00 2 +1; 14 12:00 2 +1";
+    check_catalog(
+        &dated,
+        input,
+        "16 00:00:00",
+        &[
+            "10 12:00:01 real id1: 30=1",
+            "10 13:00:01 real id2: 30=1",
+            "11 02:00:00 batch id1: 30=1 id2: 30=1",
+            "13 02:00:00 batch id1: 10=1 id2: 10=1",
+            "14 12:00:01 real id2: 10=1 30=1",
+        ],
+    );
+    // Without batches nobody hears of it but who is seen.
+    let without = dated.replace("    batch: { every: 24h, at: \"02:00\" }\n", "");
+    assert_ne!(without, dated);
+    check_catalog(
+        &without,
+        input,
+        "16 00:00:00",
+        &[
+            "10 12:00:01 real id1: 30=1",
+            "10 13:00:01 real id2: 30=1",
+            "14 12:00:01 real id2: 10=1 30=1",
+        ],
+    );
+}
+
+#[test]
+fn a_mapping_whose_days_have_ended_is_told_of_no_more() {
+    // Its last day is the 11th; who leaves after that is not told, neither at once nor in a batch.
+    let dated = CATALOG.replace("{ segment: 10 }", "{ segment: 10, end: 2016-07-12 }");
+    check_catalog(
+        &dated,
+        "10 12:00 1 +1; 12 12:00 1 -1",
+        "15 00:00:00",
+        &[
+            "10 12:00:01 real id1: 10=1 30=1",
+            "11 02:00:00 batch id1: 10=1 30=1",
+            "12 12:00:01 real id1: 30=0",
+            "13 02:00:00 batch id1: 30=0",
         ],
     );
 }
