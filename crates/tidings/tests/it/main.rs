@@ -9,6 +9,7 @@
 )]
 
 mod backlog;
+mod batch_death;
 mod command_line;
 mod event_api;
 mod failing_partners;

@@ -44,6 +44,8 @@ pub(crate) struct Seen {
     pub(crate) errors: Vec<String>,
     /// The message; every one must be valid.
     pub(crate) message: Message,
+    /// The status it was answered with; 0 when it was not answered.
+    pub(crate) status: u16,
 }
 
 impl Seen {
@@ -57,6 +59,7 @@ impl Seen {
             signature: received.signature,
             errors: received.errors.clone(),
             message: received.message.clone().expect("only messages are sent"),
+            status: received.status,
         }
     }
 
@@ -76,6 +79,7 @@ impl Seen {
                 destination_id: String::new(),
                 users: vec![user],
             },
+            status: 200,
         }
     }
 
@@ -174,6 +178,13 @@ impl Partner {
     /// What was told so far: a text per user object, a list per message.
     pub(crate) fn told(&self) -> Vec<Vec<String>> {
         self.log.lock().iter().map(Seen::told).collect()
+    }
+
+    /// Likewise, of the messages that were answered with success.
+    pub(crate) fn answered(&self) -> Vec<Vec<String>> {
+        let log = self.log.lock();
+        let answered = log.iter().filter(|seen| seen.status == 200);
+        answered.map(Seen::told).collect()
     }
 
     /// Waits until this many requests have arrived, and gives all.
