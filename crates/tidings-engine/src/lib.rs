@@ -11,12 +11,14 @@
 //! - [`Engine::take`]: what one destination is told about one device in one namespace, now;
 //! - [`Engine::settle`]: what the outcome of that message means for the profile;
 //! - [`Engine::take_batch`] and [`Engine::settle_batch`]: the same for the daily batch;
+//! - [`diff::CatalogDiff`]: what another catalog would change;
 //! - [`why::explain`]: what is behind one membership, and behind what a partner knows of it.
 #![forbid(unsafe_code)]
 
 mod apply;
 mod batch;
 mod compiled;
+pub mod diff;
 mod evaluate;
 pub mod profile;
 mod realise;

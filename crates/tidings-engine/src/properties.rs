@@ -5,6 +5,7 @@
 
 use crate::{
     CompiledCatalog, Engine, Moment, Profile,
+    diff::{CatalogDiff, Consequence},
     realise::{self, LiveTraits},
     send,
     testing::{World, show_time},
@@ -313,6 +314,44 @@ proptest! {
                 prop_assert!(days <= 121, "{} days", days);
             }
         }
+    }
+
+    /// Whoever enters or leaves a segment, or is told again, as the catalog changes was foretold.
+    #[test]
+    fn a_difference_foretells_what_a_catalog_changes(
+        catalog in catalogs(),
+        other in catalogs(),
+        taken in vec(prop::bool::weighted(0.2), 14),
+        steps in steps(true),
+    ) {
+        // A few lines of another catalog, which has the same entries.
+        let lines = catalog.lines().zip(other.lines()).zip(taken);
+        let lines = lines.map(|((mine, other), taken)| if taken { other } else { mine });
+        let changed = lines.collect::<Vec<_>>().join("\n");
+        let mut world = World::new(&[&catalog, &changed]);
+        run(&mut world, &steps);
+        let old = world.catalog().clone();
+        let mut before = world.profile.clone();
+        before.resend = false;
+        world.step("catalog 1");
+        let CatalogDiff { consequences, .. } = CatalogDiff::between(&old, world.catalog());
+        let after = woken(&world.compiled, &before, world.now);
+        for segment in (10..14).map(SegmentId) {
+            let differs = before.member_since(segment).is_some() != after.member_since(segment).is_some();
+            let foretold = consequences.iter().any(|one| match one {
+                Consequence::RuleChanged(id)
+                | Consequence::SegmentBegins(id)
+                | Consequence::SegmentGone(id)
+                | Consequence::SegmentResumed(id)
+                | Consequence::TraitsReadDiffer(id, _) => *id == segment,
+                _ => false,
+            });
+            prop_assert!(foretold || !differs, "{}: {:?}", segment, consequences);
+        }
+        let again = before.segments.iter().any(|state| {
+            consequences.contains(&Consequence::ToldAgain(state.id))
+        });
+        prop_assert_eq!(after.resend, again, "{:?}", consequences);
     }
 
     /// Every outcome acknowledged and nothing touched since: the pair is clear.

@@ -1,5 +1,7 @@
 //! `tidings catalog`: work on catalog files without a server.
 
+mod diff;
+
 use crate::{catalog_file, failure::Failure};
 use clap::{Args as ClapArgs, Subcommand};
 use std::{
@@ -12,6 +14,8 @@ use tidings_egress::AddressPolicy;
 pub(crate) enum Catalog {
     /// Check a catalog: every mistake with its place
     Check(CheckArgs),
+    /// Tell what replacing a catalog by another would change, and what follows for partners
+    Diff(diff::Args),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -26,6 +30,7 @@ pub(crate) struct CheckArgs {
 pub(crate) fn run(command: Catalog) -> Result<(), Failure> {
     match command {
         Catalog::Check(args) => check(&args),
+        Catalog::Diff(args) => diff::run(&args),
     }
 }
 

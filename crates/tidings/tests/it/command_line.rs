@@ -294,3 +294,53 @@ fn a_simulation_needs_its_files_and_times() {
     let empty = simulate("--catalog right.yaml --events events.ndjson");
     assert_eq!(empty.shown(), "exit 0");
 }
+
+#[test]
+fn tells_what_another_catalog_would_change() {
+    let new = RIGHT_CATALOG
+        .replace("rule: '1T'", "rule: '1T', status: paused")
+        .replace("id: 423", "id: 424")
+        .replace("traits: [", "traits: [{ id: 2, name: B }, ");
+    let files = Files::new(&[
+        ("old.yaml", RIGHT_CATALOG),
+        ("new.yaml", &new),
+        ("wrong.yaml", WRONG_CATALOG),
+    ]);
+    let diff = |args: &str| tidings_in(files.path(), &format!("catalog diff {args}"));
+    assert_snapshot!(diff("old.yaml new.yaml").shown(), @r#"
+    + trait 2 "B"
+    ~ segment 101 "A"
+        status: active -> paused
+    - destination 423 "DSP"
+    + destination 424 "DSP"
+    - destination 423, mapping of segment 101 "A"
+    + destination 424, mapping of segment 101 "A"
+
+    what follows:
+      segment 101: paused: it keeps its members, takes no new ones, and partners hear neither 1 nor 0
+      segment 101: what is mapped of it differs: members hear all their segments again when they are seen next
+      destination 424: it is told of devices when they change, or are seen next
+      destination 423: nothing is sent any more; what it was still to be told is dropped
+    exit 0
+    "#);
+    assert_snapshot!(diff("old.yaml new.yaml --json").shown(), @r#"
+    {"changes":[{"change":"added","id":2,"kind":"trait","name":"B"},{"change":"changed","fields":[{"field":"status","new":"paused","old":"active"}],"id":101,"kind":"segment","name":"A"},{"change":"removed","id":423,"kind":"destination","name":"DSP"},{"change":"added","id":424,"kind":"destination","name":"DSP"},{"change":"removed","destination":423,"kind":"mapping","name":"A","segment":101},{"change":"added","destination":424,"kind":"mapping","name":"A","segment":101}],"consequences":[{"code":"segment_paused","segment":101,"text":"segment 101: paused: it keeps its members, takes no new ones, and partners hear neither 1 nor 0"},{"code":"told_again","segment":101,"text":"segment 101: what is mapped of it differs: members hear all their segments again when they are seen next"},{"code":"destination_begins","destination":424,"text":"destination 424: it is told of devices when they change, or are seen next"},{"code":"destination_gone","destination":423,"text":"destination 423: nothing is sent any more; what it was still to be told is dropped"}]}
+    exit 0
+    "#);
+    let (same, differing) = (
+        "old.yaml old.yaml --exit-code",
+        "old.yaml new.yaml --exit-code",
+    );
+    assert_eq!(diff(same).shown(), "no differences\nexit 0");
+    assert_eq!(diff(differing).status, 1);
+    for args in [
+        "old.yaml wrong.yaml",
+        "wrong.yaml new.yaml",
+        "wrong.yaml wrong.yaml --json",
+    ] {
+        let ended = diff(args);
+        assert_eq!(ended.stdout, "", "{args}");
+        check(&ended, 2, &WRONG_PLACES);
+    }
+    check(&diff("old.yaml none.yaml"), 2, &["none.yaml"]);
+}
