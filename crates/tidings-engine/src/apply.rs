@@ -82,6 +82,8 @@ pub struct Engine {
     pub(crate) evaluation: Evaluation,
     /// Namespaces in which the event linked an id that the device did not have.
     new_namespaces: Vec<DataSourceId>,
+    /// An id was linked again after others of its namespace: which of them are the newest changed.
+    reordered: bool,
     pub(crate) destinations: Vec<u32>,
     pub(crate) effects: Effects,
 }
@@ -179,7 +181,8 @@ impl Engine {
         self.send(Cause::Seen, moment, catalog, profile, in_flight);
         self.plan(catalog, profile);
         let Effects { entered, left, .. } = &self.effects;
-        if renewed || !entered.is_empty() || !left.is_empty() || !self.new_namespaces.is_empty() {
+        let ids_changed = self.reordered || !self.new_namespaces.is_empty();
+        if renewed || ids_changed || !entered.is_empty() || !left.is_empty() {
             self.mark_batches(moment, catalog, profile);
         }
         (Applied::Changed, &self.effects)
@@ -201,6 +204,7 @@ impl Engine {
     pub(crate) fn clear(&mut self) {
         self.evaluation.begin();
         self.new_namespaces.clear();
+        self.reordered = false;
         self.destinations.clear();
         self.effects.entered.clear();
         self.effects.left.clear();
@@ -265,6 +269,7 @@ impl Engine {
     /// Links the event's ids to the device, remembering namespaces that gained an id.
     fn link_ids(&mut self, profile: &mut Profile, ids: &[DeclaredId], time: Timestamp) {
         for declared in ids {
+            self.reordered |= passes_another(profile, declared, time);
             let known = profile
                 .ids
                 .iter_mut()
@@ -404,6 +409,21 @@ impl Profile {
             self.ids.remove(at);
         }
     }
+}
+
+/// Whether linking this id at `time` makes it newer than another link of its namespace that was newer.
+fn passes_another(profile: &Profile, declared: &DeclaredId, time: Timestamp) -> bool {
+    let mut ids = profile.ids.iter();
+    let Some(old) = ids.find(|id| {
+        id.linked_at < time && id.data_source == declared.data_source && id.id == declared.id
+    }) else {
+        return false;
+    };
+    let (before, after) = ((old.linked_at, old.key), (time, old.key));
+    profile.ids.iter().any(|other| {
+        let at = (other.linked_at, other.key);
+        other.linked && other.data_source == old.data_source && before < at && at < after
+    })
 }
 
 /// Remembers an event id; false when it was already seen within the window.

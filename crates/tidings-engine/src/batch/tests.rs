@@ -570,6 +570,14 @@ fn zeros_that_were_given_up_go_with_the_batch() {
     );
 }
 
+#[test]
+fn an_id_that_becomes_the_newest_again_marks_what_is_left_for_it() {
+    check(
+        "+ 4; + 3; link a; link b; batch; - 3; real; batch; marked; link a; marked; batch; marked",
+        "batch b: c=1; real b: c=1; batch b: c=1; not marked; marked; batch a: c=1; not marked",
+    );
+}
+
 /// What a partner knows, per id and text.
 #[derive(Debug, Default)]
 struct Partner(BTreeMap<(String, String), bool>);
