@@ -156,7 +156,10 @@ classes! {
     TlsBadSignature = "tls_bad_signature",
     /// The chain uses a signature algorithm or key that is too weak or not known.
     TlsWeakSignature = "tls_weak_signature",
-    /// The certificate cannot be used: damaged, wrong purpose, unknown critical extension, ...
+    /// A certificate of the chain is for another purpose than serving TLS.
+    TlsWrongPurpose = "tls_wrong_purpose",
+    /// The certificate cannot be used: damaged, unknown critical extension, beyond what its
+    /// authority may sign, ...
     TlsBadCertificate = "tls_bad_certificate",
     /// The partner showed no certificate.
     TlsNoCertificate = "tls_no_certificate",
@@ -166,6 +169,8 @@ classes! {
     TlsVersion = "tls_version",
     /// The partner shares no cipher suite, key exchange or signature scheme with us.
     TlsNoSharedCipher = "tls_no_shared_cipher",
+    /// The partner speaks no HTTP/1.1 over this connection (ALPN).
+    TlsNoSharedProtocol = "tls_no_shared_protocol",
     /// The partner asks for a client certificate.
     TlsClientCertificateRequired = "tls_client_certificate_required",
     /// The partner does not know the host name (SNI).

@@ -115,13 +115,13 @@ fn class_of(error: &TlsError) -> FailureClass {
         TlsError::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
             FailureClass::TlsVersion
         }
+        TlsError::NoApplicationProtocol => FailureClass::TlsNoSharedProtocol,
         TlsError::NoCertificatesPresented => FailureClass::TlsNoCertificate,
         TlsError::InvalidMessage(_)
         | TlsError::InappropriateMessage { .. }
         | TlsError::InappropriateHandshakeMessage { .. }
         | TlsError::PeerMisbehaved(_)
         | TlsError::PeerSentOversizedRecord
-        | TlsError::NoApplicationProtocol
         | TlsError::DecryptError => FailureClass::TlsProtocol,
         _ => FailureClass::TlsHandshake,
     }
@@ -137,6 +137,9 @@ fn certificate_class(error: &CertificateError) -> FailureClass {
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             FailureClass::TlsNameMismatch
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            FailureClass::TlsWrongPurpose
         }
         CertificateError::UnknownIssuer => FailureClass::TlsUnknownIssuer,
         CertificateError::Revoked => FailureClass::TlsRevoked,
@@ -158,6 +161,7 @@ const fn alert_class(alert: AlertDescription) -> FailureClass {
         AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
             FailureClass::TlsClientCertificateRequired
         }
+        AlertDescription::NoApplicationProtocol => FailureClass::TlsNoSharedProtocol,
         AlertDescription::UnrecognisedName => FailureClass::TlsUnrecognisedName,
         _ => FailureClass::TlsAlert,
     }

@@ -5,9 +5,12 @@
     clippy::string_slice,
     reason = "a test that meets what it does not expect should fail"
 )]
+#![allow(clippy::print_stdout, reason = "some tests print their table")]
 
 mod attempts;
+mod broken_tls;
 mod faults;
+mod hostile;
 mod names;
 mod oauth;
 mod partner;

@@ -69,7 +69,7 @@ async fn bad_certificates_are_refused() {
     let client_only = |params: &mut CertificateParams| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     };
-    check_certificate(client_only, "tls_bad_certificate").await;
+    check_certificate(client_only, "tls_wrong_purpose").await;
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn versions_ciphers_and_client_certificates() {
     check(Arc::clone(&authority), server, "tls_no_shared_cipher").await;
     let mut server = authority.identity(|_| {}).server();
     server.alpn_protocols = vec![b"h2".to_vec()];
-    check(authority, server, "tls_alert").await;
+    check(authority, server, "tls_no_shared_protocol").await;
 }
 
 /// A listener that reads what comes and answers with `reply`, then closes or waits.
