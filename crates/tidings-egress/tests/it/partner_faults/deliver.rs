@@ -56,6 +56,7 @@ pub(super) async fn deliver(
             seq: 1,
             namespace: NAMESPACE,
             objects: 1,
+            removal: false,
         },
     );
     let mut attempts = Vec::new();
@@ -79,6 +80,7 @@ pub(super) async fn deliver(
                     uuid,
                     seq: 1,
                     objects: vec![()],
+                    removal: false,
                 });
                 dispatcher.taken(kind, namespace, taken.collect());
             }
