@@ -2,7 +2,9 @@
 //!
 //! It has no authentication yet, which is why the server binds it to loopback only.
 
+mod attempts;
 mod batches;
+mod query;
 mod why;
 
 use crate::{
@@ -24,17 +26,35 @@ use std::sync::Arc;
 use tidings_collect::Problem;
 use tidings_dispatch::Health;
 use tidings_model::Timestamp;
+use tidings_store::{Store, StoreError};
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/v1/status", get(status))
+        .route("/v1/destinations/{id}/attempts", get(attempts::list))
         .route("/v1/destinations/{id}/batches", get(batches::history))
         .route("/v1/devices/{uuid}/why", get(why::why))
         .route("/v1/dev/clock", post(move_clock))
         .fallback(tidings_collect::problem::not_found)
         .with_state(shared)
+}
+
+/// Reads the store, away from the threads that serve others.
+async fn blocking<T: Send + 'static>(
+    shared: &Shared,
+    read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    let store = Arc::clone(&shared.store);
+    match tokio::task::spawn_blocking(move || read(&store)).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "could not read");
+            Err(unavailable())
+        }
+        Err(_panicked) => Err(unavailable()),
+    }
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
@@ -160,6 +180,12 @@ async fn move_clock(
 }
 
 /// The writer is gone and answers nothing.
+fn unknown_destination() -> Problem {
+    // The id is whatever somebody typed: it is not repeated.
+    let detail = "there is no destination with this id in the catalog";
+    Problem::new(StatusCode::NOT_FOUND, "unknown_destination", detail)
+}
+
 fn unavailable() -> Problem {
     let detail = "the store has failed or the server is stopping";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)

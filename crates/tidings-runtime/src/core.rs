@@ -23,7 +23,7 @@ use tidings_engine::{
 use tidings_model::{
     Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, SegmentId, Timestamp,
 };
-use tidings_store::{BatchRecord, Link, PendingRow, Undelivered};
+use tidings_store::{AttemptRecord, BatchRecord, Link, PendingRow, Undelivered};
 
 /// Where rows are read.
 pub trait Rows {
@@ -216,6 +216,18 @@ struct Cached {
     dirty: bool,
 }
 
+/// Bits of a message's number that count within one run of the process; those above hold the run.
+const RUN_SHIFT: u32 = 40;
+
+/// The number of a message as people see it: the run of the process, and the number within it.
+pub(crate) fn message_name(message: u64) -> String {
+    format!(
+        "{}-{}",
+        message >> RUN_SHIFT,
+        message & ((1 << RUN_SHIFT) - 1)
+    )
+}
+
 type FlightKey = (DestinationId, DataSourceId, Kind);
 type Flights = HashMap<DeviceUuid, Vec<(FlightKey, Flight)>, foldhash::fast::RandomState>;
 
@@ -230,6 +242,10 @@ pub struct Core {
     dirty: Vec<DeviceUuid>,
     due: Vec<(Timestamp, DeviceUuid)>,
     tally: Tally,
+    /// Messages of this run that have come to their end.
+    messages: u64,
+    /// Attempts at messages that came to their end in this step.
+    attempts: Vec<(DestinationId, AttemptRecord)>,
     /// The latest batch of every destination that was asked about.
     batches: HashMap<DestinationId, BatchRecord, foldhash::fast::FixedState>,
 }
@@ -247,6 +263,8 @@ impl Core {
             dirty: Vec::new(),
             due: Vec::new(),
             tally: Tally::default(),
+            messages: 0,
+            attempts: Vec::new(),
             batches: HashMap::default(),
         }
     }
@@ -266,6 +284,29 @@ impl Core {
     /// Segment changes since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
+    }
+
+    /// Numbers a message that has come to its end, and keeps the attempts at it until the end of the
+    /// step. The number is that of no other message, also after a restart.
+    pub fn end_message(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        attempts: Vec<AttemptRecord>,
+    ) -> u64 {
+        self.messages += 1;
+        let message = u64::from(moment.epoch) << RUN_SHIFT | self.messages;
+        self.attempts.extend(attempts.into_iter().map(|attempt| {
+            let attempt = AttemptRecord { message, ..attempt };
+            (destination, attempt)
+        }));
+        message
+    }
+
+    /// The attempts at messages that came to their end in this step, for the attempt log. Those
+    /// that are not asked for are forgotten with [`Core::finish`].
+    pub fn take_attempts(&mut self) -> std::vec::Drain<'_, (DestinationId, AttemptRecord)> {
+        self.attempts.drain(..)
     }
 
     /// Applies one event. `new_uuid` brings an id for a device that is not known yet.
@@ -652,6 +693,7 @@ impl Core {
     /// `durable` is the last sequence number known to be on disk.
     pub fn finish(&mut self, moment: Moment, durable: u64, changes: &mut impl Changes) -> bool {
         let any = !self.dirty.is_empty();
+        self.attempts.clear();
         for uuid in self.dirty.drain(..) {
             if let Some(cached) = self.profiles.get_mut(&uuid) {
                 cached.dirty = false;

@@ -10,6 +10,7 @@ mod batch;
 
 use self::batch::BatchState;
 use crate::{
+    attempts::{Delivered, MessageLog},
     core::ActiveCatalog,
     errand::{Answer, Ask},
     inbox::Mail,
@@ -21,7 +22,7 @@ use crate::{
 use bytes::Bytes;
 use hashbrown::HashMap;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId};
+use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId, Taken};
 use tidings_egress::{Attempt, Request};
 use tidings_model::{DataSourceId, Destination, DeviceUuid, FailurePolicy, Millis, Timestamp};
 
@@ -57,7 +58,7 @@ pub struct Courier {
     destination: Arc<Destination>,
     catalog: Arc<ActiveCatalog>,
     signatures: Signatures,
-    dispatcher: Dispatcher<Vec<u8>>,
+    dispatcher: Dispatcher<UserBytes>,
     stats: Arc<DestinationStats>,
     messages: HashMap<MessageId, Outgoing>,
     /// Where the scan under way goes on.
@@ -66,11 +67,15 @@ pub struct Courier {
     errands: VecDeque<Errand>,
 }
 
+/// A user object: whose it is, and its bytes.
+type UserBytes = (DeviceUuid, Vec<u8>);
+
 /// A message between its first attempt and its end.
 #[derive(Debug)]
 struct Outgoing {
     request: Arc<Request>,
     users: usize,
+    log: MessageLog,
     /// Why the last attempt failed; `None` before the first and after one that succeeded.
     failure: Option<String>,
 }
@@ -174,7 +179,10 @@ impl Courier {
                     kind,
                     namespace,
                     users,
-                } => self.dispatcher.taken(kind, namespace, users),
+                } => {
+                    let users = users.into_iter().map(with_owner).collect();
+                    self.dispatcher.taken(kind, namespace, users);
+                }
                 Answer::Scanned(scanned) => {
                     for hint in scanned.hints {
                         self.dispatcher.hint(now.millis, &hint);
@@ -192,7 +200,7 @@ impl Courier {
         self.errands.push_back(Errand::Ask(ask));
     }
 
-    fn perform(&mut self, now: Now, action: Action<Vec<u8>>) {
+    fn perform(&mut self, now: Now, action: Action<UserBytes>) {
         match action {
             Action::Take {
                 kind,
@@ -205,11 +213,11 @@ impl Courier {
             }),
             Action::Send {
                 message,
-                kind: _,
+                kind,
                 namespace,
                 objects,
-            } => self.send(now.time, message, namespace, &objects),
-            Action::Retry { message } => self.attempt(message),
+            } => self.send(now.time, message, kind, namespace, &objects),
+            Action::Retry { message } => self.attempt(now.time, message),
             Action::Settle {
                 message,
                 kind,
@@ -229,27 +237,31 @@ impl Courier {
         &mut self,
         now: Timestamp,
         message: MessageId,
+        kind: Kind,
         namespace: DataSourceId,
-        objects: &[Vec<u8>],
+        objects: &[UserBytes],
     ) {
         let Some(format) = self.catalog.format(self.destination.id) else {
             return;
         };
-        let body = format.message(now, namespace, objects);
+        let users = objects.iter().map(|(_, bytes)| &bytes[..]);
+        let body = format.message(now, namespace, users);
         let request = self.signatures.sign(now, Bytes::from(body));
         let outgoing = Outgoing {
             request: Arc::new(request),
             users: objects.len(),
+            log: MessageLog::new(kind, namespace, objects.len(), devices(objects), now),
             failure: None,
         };
         self.messages.insert(message, outgoing);
-        self.attempt(message);
+        self.attempt(now, message);
     }
 
-    fn attempt(&mut self, message: MessageId) {
-        let Some(outgoing) = self.messages.get(&message) else {
+    fn attempt(&mut self, now: Timestamp, message: MessageId) {
+        let Some(outgoing) = self.messages.get_mut(&message) else {
             return;
         };
+        outgoing.log.began = now;
         let request = Arc::clone(&outgoing.request);
         add(&self.stats.attempts, 1);
         add(&self.stats.bytes_sent, request.body().len());
@@ -277,6 +289,14 @@ impl Courier {
             Err(_) => (false, None),
         };
         if let Some(outgoing) = self.messages.get_mut(&message) {
+            let delivered = if success {
+                Delivered::Yes
+            } else {
+                Delivered::No
+            };
+            outgoing
+                .log
+                .push(outgoing.request.body(), attempt, delivered);
             outgoing.failure = (!success).then(|| match attempt {
                 Ok(attempt) => match &attempt.result {
                     Ok(_) => attempt.outcome(),
@@ -325,6 +345,7 @@ impl Courier {
             users,
             policy: self.destination.after_failure,
             reason: outgoing.failure.unwrap_or_default(),
+            attempts: outgoing.log.into_attempts(),
         });
     }
 
@@ -344,4 +365,32 @@ impl Courier {
             state.next_batch = next_batch;
         });
     }
+}
+
+/// Notes with each user object whose it is: the attempt log names the devices of a message.
+fn with_owner(taken: Taken<Vec<u8>>) -> Taken<UserBytes> {
+    let Taken {
+        uuid,
+        seq,
+        objects,
+        removal,
+    } = taken;
+    let objects = objects.into_iter().map(|bytes| (uuid.clone(), bytes));
+    Taken {
+        objects: objects.collect(),
+        uuid,
+        seq,
+        removal,
+    }
+}
+
+/// The devices of a message, each once: the objects of one stand side by side.
+fn devices(objects: &[UserBytes]) -> Arc<[DeviceUuid]> {
+    let mut devices: Vec<DeviceUuid> = Vec::with_capacity(objects.len());
+    for (uuid, _) in objects {
+        if devices.last() != Some(uuid) {
+            devices.push(uuid.clone());
+        }
+    }
+    devices.into()
 }

@@ -9,6 +9,7 @@ use crate::{
     core::ActiveCatalog,
     destination::{DestinationTask, Outlet},
     inbox::Inbox,
+    redact::Redactor,
     secret::read_secret,
     signing::Signatures,
     stats::{DestinationStats, NamedStats},
@@ -181,6 +182,7 @@ fn outlet(destination: &Destination, egress: &Arc<Egress>) -> anyhow::Result<Out
         EndpointSettings::default(),
     )
     .context("url")?;
+    let mut redactor = Redactor::default();
     let token = match &destination.oauth {
         None => None,
         Some(oauth) => {
@@ -190,10 +192,13 @@ fn outlet(destination: &Destination, egress: &Arc<Egress>) -> anyhow::Result<Out
                     client_secret,
                 } => {
                     let secret = read_secret(client_secret).context("oauth.client_secret")?;
+                    redactor.add(&secret);
+                    redactor.add(&format!("{client_id}:{}", *secret));
                     Credentials::client(client_id, &secret).context("oauth")?
                 }
                 OAuthCredentials::BasicRaw(secret) => {
                     let secret = read_secret(secret).context("oauth.basic_raw")?;
+                    redactor.add(&secret);
                     Credentials::basic_raw(&secret).context("oauth.basic_raw")?
                 }
             };
@@ -208,10 +213,17 @@ fn outlet(destination: &Destination, egress: &Arc<Egress>) -> anyhow::Result<Out
             Some(Arc::new(source.context("oauth.token_url")?))
         }
     };
+    for signing in &destination.signing {
+        // Whether it can be read is for the signatures to say.
+        if let Ok(secret) = read_secret(&signing.secret) {
+            redactor.add(&secret);
+        }
+    }
     let signatures = Signatures::new(&destination.signing)?;
     Ok(Outlet {
         endpoint: Arc::new(endpoint),
         token,
         signatures,
+        redactor,
     })
 }

@@ -9,6 +9,7 @@ use crate::{
     courier::{Courier, Errand},
     errand::Ask,
     inbox::{Inbox, Mail},
+    redact::Redactor,
     schedule::Lateness,
     signing::Signatures,
     stats::DestinationStats,
@@ -35,12 +36,14 @@ pub(crate) struct Outlet {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) token: Option<Arc<TokenSource>>,
     pub(crate) signatures: Signatures,
+    pub(crate) redactor: Redactor,
 }
 
 pub(crate) struct DestinationTask {
     courier: Courier,
     endpoint: Arc<Endpoint>,
     token: Option<Arc<TokenSource>>,
+    redactor: Arc<Redactor>,
     inbox: Arc<Inbox>,
     writer: WriterHandle,
     clock: Arc<Clock>,
@@ -72,12 +75,14 @@ impl DestinationTask {
             endpoint,
             token,
             signatures,
+            redactor,
         } = outlet;
         let now = clock.both();
         Self {
             courier: Courier::new(destination, catalog, signatures, stats, lateness, now),
             endpoint,
             token,
+            redactor: Arc::new(redactor),
             inbox,
             writer,
             clock,
@@ -142,12 +147,18 @@ impl DestinationTask {
 
     fn attempt(&mut self, message: MessageId, request: Arc<Request>) {
         let endpoint = Arc::clone(&self.endpoint);
-        let token = self.token.clone();
+        let (token, redactor) = (self.token.clone(), Arc::clone(&self.redactor));
         let timeout = self.courier.destination().timeout;
         self.attempts.spawn(async move {
             let attempt = match token {
-                None => Ok(endpoint.post(&request, timeout).await),
-                Some(source) => post_with_token(&endpoint, &source, &request, timeout).await,
+                None => {
+                    let mut attempt = endpoint.post(&request, timeout).await;
+                    redactor.clean(&mut attempt, None);
+                    Ok(attempt)
+                }
+                Some(source) => {
+                    post_with_token(&endpoint, &source, &request, timeout, &redactor).await
+                }
             };
             Attempted { message, attempt }
         });
@@ -173,12 +184,15 @@ async fn post_with_token(
     source: &TokenSource,
     request: &Request,
     timeout: Duration,
+    redactor: &Redactor,
 ) -> Result<Attempt, String> {
-    let token: Arc<BearerToken> = source.token().await.map_err(|error| error.to_string())?;
+    let token = source.token().await;
+    let token: Arc<BearerToken> = token.map_err(|error| redactor.error(&error.to_string()))?;
     let request = request
         .clone()
         .with_authorization(token.authorization().clone());
-    let attempt = endpoint.post(&request, timeout).await;
+    let mut attempt = endpoint.post(&request, timeout).await;
+    redactor.clean(&mut attempt, Some(token.authorization().as_bytes()));
     if attempt
         .result
         .as_ref()

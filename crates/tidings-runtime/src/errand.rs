@@ -9,6 +9,7 @@ use crate::{
 use tidings_dispatch::{Kind, SettledUser, Taken};
 use tidings_engine::Moment;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, FailurePolicy, Timestamp};
+use tidings_store::AttemptRecord;
 
 /// Rows of the pending set read in one go.
 const SCAN_PAGE: usize = 500;
@@ -39,6 +40,8 @@ pub enum Ask {
         policy: FailurePolicy,
         /// Why the message was given up; empty when it was not.
         reason: String,
+        /// The attempts at it, for the log.
+        attempts: Vec<AttemptRecord>,
     },
     /// Read a page of the pending set.
     Scan {
@@ -115,8 +118,10 @@ pub fn answer<R: Scans>(
             kind: Kind::Batch,
             namespace,
             users,
+            attempts,
             ..
         } => {
+            core.end_message(moment, destination, attempts);
             core.settle_batch(moment, destination, namespace, &users, rows, changes)?;
             None
         }
@@ -126,7 +131,9 @@ pub fn answer<R: Scans>(
             users,
             policy,
             reason,
+            attempts,
         } => {
+            core.end_message(moment, destination, attempts);
             core.settle(
                 moment,
                 destination,

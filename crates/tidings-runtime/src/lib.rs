@@ -8,6 +8,7 @@
 //! - [`Server`]: the running service.
 
 mod admin;
+mod attempts;
 pub mod background;
 mod cache;
 mod clock;
@@ -19,6 +20,7 @@ pub mod errand;
 pub mod inbox;
 pub mod memory;
 pub mod message;
+mod redact;
 pub mod reload;
 pub mod schedule;
 pub mod secret;
@@ -33,4 +35,4 @@ mod writer;
 
 pub use reload::{CatalogFile, CatalogFileError};
 pub use server::{Server, Shared};
-pub use settings::ServerSettings;
+pub use settings::{RecordSettings, ServerSettings};

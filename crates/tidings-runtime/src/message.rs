@@ -76,7 +76,11 @@ impl MessageFormat {
 
     /// Puts user objects together into one message built at `now`. Empty only if `users` is.
     #[must_use]
-    pub fn message(&self, now: Timestamp, namespace: DataSourceId, users: &[Vec<u8>]) -> Vec<u8> {
+    pub fn message<'a, I>(&self, now: Timestamp, namespace: DataSourceId, users: I) -> Vec<u8>
+    where
+        I: IntoIterator<Item = &'a [u8]>,
+        I::IntoIter: Clone,
+    {
         let head = wire::Head {
             process_time: now.0,
             user_dpid: (namespace != DataSourceId::NONE).then_some(namespace.0),
@@ -84,12 +88,7 @@ impl MessageFormat {
             destination_id: &self.destination_id,
         };
         let mut out = Vec::new();
-        match wire::encode::encode_message(
-            &self.options,
-            &head,
-            users.iter().map(Vec::as_slice),
-            &mut out,
-        ) {
+        match wire::encode::encode_message(&self.options, &head, users, &mut out) {
             Ok(()) => out,
             Err(_) => Vec::new(),
         }

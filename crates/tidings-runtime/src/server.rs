@@ -73,6 +73,7 @@ pub struct Shared {
     pub(crate) reload: Mutex<ReloadState>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) writer: WriterHandle,
+    pub(crate) store: Arc<Store>,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -137,12 +138,13 @@ impl Server {
         let inboxes = Arc::new(ArcSwap::default());
         let (alive, writer_stopped) = mpsc::channel(1);
         let writer = Writer::start(
-            store,
+            Arc::clone(&store),
             Arc::clone(&catalog),
             Arc::clone(&clock),
             Arc::clone(&inboxes),
             Arc::clone(&stats),
             settings.profiles_in_memory_max,
+            settings.records,
             alive,
         )
         .context("starting the writer's threads")?;
@@ -170,6 +172,7 @@ impl Server {
             }),
             clock: Arc::clone(&clock),
             writer: writer.handle(),
+            store,
             stopping: stopping.clone(),
         });
         let events = {

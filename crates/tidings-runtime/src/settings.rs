@@ -45,6 +45,36 @@ pub struct ServerSettings {
     pub virtual_now: Option<Timestamp>,
     /// Profiles kept in memory, about 1 KiB each.
     pub profiles_in_memory_max: usize,
+    /// How long is remembered what happened.
+    pub records: RecordSettings,
+}
+
+/// How long the server remembers what it did, for people who ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordSettings {
+    /// How long attempts are kept. Default 7 days.
+    pub attempts_keep: Duration,
+    /// Bytes of the attempt log of one destination; the oldest attempts make room. Default 64 MiB.
+    pub attempts_bytes_max: u64,
+    /// How long removals are kept that were acknowledged or cancelled; those that are owed stay.
+    /// Default 400 days.
+    pub removals_keep: Duration,
+}
+
+impl Default for RecordSettings {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            attempts_keep: 7 * DAY,
+            attempts_bytes_max: 64 << 20,
+            removals_keep: 400 * DAY,
+        }
+    }
+}
+
+/// Whole seconds, as times are counted in.
+pub(crate) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Profiles kept in memory unless configured otherwise.

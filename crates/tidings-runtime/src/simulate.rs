@@ -254,7 +254,8 @@ impl Simulation {
             } => {
                 let catalog = Arc::clone(self.core.catalog());
                 if let Some(format) = catalog.format(id) {
-                    let body = format.message(moment.now, namespace, &objects);
+                    let body =
+                        format.message(moment.now, namespace, objects.iter().map(Vec::as_slice));
                     sent(SentMessage {
                         time: moment.now,
                         destination: id,

@@ -8,6 +8,7 @@
 //!
 //! A failed commit ends both threads: nobody can say what is on disk until it is opened again.
 
+mod attempt_log;
 mod batch;
 mod committer;
 mod engine_thread;
@@ -21,9 +22,11 @@ use crate::{
     core::{ActiveCatalog, Core},
     errand::{Answer, Ask},
     inbox::Inbox,
+    settings::RecordSettings,
     stats::ServiceStats,
 };
 use arc_swap::ArcSwap;
+use attempt_log::AttemptLog;
 use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use engine_thread::EngineThread;
 use hashbrown::HashMap;
@@ -177,6 +180,7 @@ impl WriterHandle {
 
 impl Writer {
     /// Starts both threads. `stopped` is sent to when they end for any reason.
+    #[expect(clippy::too_many_arguments, reason = "what it is made of, once")]
     pub(crate) fn start(
         store: Arc<Store>,
         catalog: Arc<ActiveCatalog>,
@@ -184,6 +188,7 @@ impl Writer {
         inboxes: Arc<ArcSwap<Inboxes>>,
         stats: Arc<ServiceStats>,
         profiles_max: usize,
+        records: RecordSettings,
         stopped: tokio::sync::mpsc::Sender<()>,
     ) -> std::io::Result<Self> {
         let (submissions, submitted) = bounded(SUBMISSIONS_QUEUED_MAX);
@@ -222,6 +227,7 @@ impl Writer {
                     steps,
                     spares,
                     background: Background::default(),
+                    attempts: AttemptLog::new(records),
                 }
                 .run(&submitted, &controls);
             })?;

@@ -6,10 +6,11 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tidings_egress::AddressPolicy;
 use tidings_model::Timestamp;
-use tidings_runtime::{CatalogFile, ServerSettings, settings::PROFILES_IN_MEMORY};
+use tidings_runtime::{CatalogFile, RecordSettings, ServerSettings, settings::PROFILES_IN_MEMORY};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -117,6 +118,7 @@ pub(crate) fn read(path: &Path) -> Result<Config, Failure> {
             dangerous_allow_private_addresses: parsed.dangerous_allow_private_addresses,
             virtual_now: parsed.dangerous_virtual,
             profiles_in_memory_max: PROFILES_IN_MEMORY,
+            records: parsed.records,
         },
         catalog: loaded,
         log: LogSettings {
@@ -135,6 +137,7 @@ struct Parsed {
     dangerous_allow_private_addresses: bool,
     dangerous_virtual: Option<Timestamp>,
     log_level: Option<String>,
+    records: RecordSettings,
 }
 
 /// The line and what is wrong there.
@@ -162,6 +165,19 @@ fn parse(text: &str) -> (Parsed, Vec<Fault>) {
     (parsed, reader.faults)
 }
 
+/// A whole number of KiB, MiB or GiB.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let shift = match unit.trim_start() {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes()
         .take(offset)
@@ -180,7 +196,8 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "data_dir" => parsed.data_dir = self.string("data_dir", value).map(Into::into),
                 "catalog" => parsed.catalog = self.string("catalog", value).map(Into::into),
-                section @ ("collect" | "admin" | "delivery" | "clock" | "log") => {
+                section @ ("collect" | "admin" | "delivery" | "attempts" | "removals" | "clock"
+                | "log") => {
                     let DeValue::Table(table) = value.get_ref() else {
                         self.fault(value.span().start, format!("[{section}] must be a table"));
                         continue;
@@ -190,7 +207,8 @@ impl Reader<'_> {
                     }
                 }
                 other => {
-                    let known = "data_dir, catalog, collect, admin, delivery, clock, log";
+                    let known = "data_dir, catalog, collect, admin, delivery, attempts, removals, \
+                                 clock, log";
                     let what = format!("unknown key {other}; known are {known}");
                     self.fault(key.span().start, what);
                 }
@@ -227,6 +245,21 @@ impl Reader<'_> {
                 DeValue::Boolean(yes) => parsed.dangerous_allow_private_addresses = *yes,
                 _ => self.fault(value.span().start, format!("{name} must be true or false")),
             },
+            "attempts.keep" => {
+                if let Some(keep) = self.duration(&name, value) {
+                    parsed.records.attempts_keep = keep;
+                }
+            }
+            "attempts.max_bytes" => {
+                if let Some(bytes) = self.bytes(&name, value) {
+                    parsed.records.attempts_bytes_max = bytes;
+                }
+            }
+            "removals.keep" => {
+                if let Some(keep) = self.duration(&name, value) {
+                    parsed.records.removals_keep = keep;
+                }
+            }
             "clock.dangerous_virtual" => {
                 let Some(text) = self.string(&name, value) else {
                     return;
@@ -260,6 +293,27 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn duration(&mut self, name: &str, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
+        let text = self.string(name, value)?;
+        match tidings_catalog::parse_duration(&text) {
+            Ok(duration) => Some(duration),
+            Err(error) => {
+                self.fault(value.span().start, format!("{name}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn bytes(&mut self, name: &str, value: &Spanned<DeValue<'_>>) -> Option<u64> {
+        let text = self.string(name, value)?;
+        let bytes = parse_bytes(&text);
+        if bytes.is_none() {
+            let what = format!("{name}: {text:?} is not a size like 64MiB, 512KiB or 1GiB");
+            self.fault(value.span().start, what);
+        }
+        bytes
     }
 
     fn address(&mut self, name: &str, value: &Spanned<DeValue<'_>>) -> Option<SocketAddr> {

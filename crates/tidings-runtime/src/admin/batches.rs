@@ -7,7 +7,6 @@ use crate::{
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -24,13 +23,7 @@ pub(super) async fn history(
         .into_iter()
         .find(|named| named.id.to_string() == id);
     let Some(named) = named else {
-        // The id is whatever somebody typed: it is not repeated.
-        let detail = "there is no destination with this id in the catalog";
-        return Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "unknown_destination",
-            detail,
-        ));
+        return Err(super::unknown_destination());
     };
     let destination = named.id;
     let (reply, answer) = oneshot::channel();

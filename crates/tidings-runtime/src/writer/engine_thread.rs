@@ -1,6 +1,6 @@
 //! The engine thread: takes what has arrived, applies it, and hands the changes to the committer.
 
-use super::{After, Control, EVENTS_PER_STEP, Step, Submission, batch};
+use super::{After, Control, EVENTS_PER_STEP, Step, Submission, attempt_log::AttemptLog, batch};
 use crate::{
     background::Background,
     clock::Clock,
@@ -29,6 +29,7 @@ pub(super) struct EngineThread {
     pub(super) steps: Sender<Step>,
     pub(super) spares: Receiver<Step>,
     pub(super) background: Background,
+    pub(super) attempts: AttemptLog,
 }
 
 /// Ends the engine thread.
@@ -141,6 +142,13 @@ impl EngineThread {
 
     /// Ends the step: its changes go to the committer.
     fn hand_over(&mut self, moment: Moment, mut step: Step) -> Result<(), Stop> {
+        for (destination, attempt) in self.core.take_attempts() {
+            self.attempts.record(destination, &attempt);
+        }
+        let (store, batch) = (&self.store, &mut step.batch);
+        self.attempts.write(moment, store, batch)?;
+        self.attempts
+            .visit(self.clock.millis(), moment, store, batch)?;
         let durable = self.durable.load(Ordering::Acquire);
         self.core.finish(moment, durable, &mut step.batch);
         if !step.batch.is_empty() {

@@ -6,6 +6,7 @@
     reason = "a test that meets what it does not expect should fail, also in helpers"
 )]
 
+mod attempts;
 mod batches;
 mod batches_simulated;
 mod removals;

@@ -11,7 +11,7 @@ use std::{
 use tidings_catalog::Source;
 use tidings_model::{Catalog, Timestamp};
 use tidings_receiver::{ReceiverSettings, Running, Strictness};
-use tidings_runtime::{CatalogFile, Server, ServerSettings};
+use tidings_runtime::{CatalogFile, RecordSettings, Server, ServerSettings};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -121,6 +121,17 @@ pub(crate) async fn serve(
     partner: &Partner,
     now: &str,
 ) -> anyhow::Result<Server> {
+    serve_with(data_dir, catalog, partner, now, RecordSettings::default()).await
+}
+
+/// A server with a virtual clock that remembers this long what happened.
+pub(crate) async fn serve_with(
+    data_dir: &Path,
+    catalog: Catalog,
+    partner: &Partner,
+    now: &str,
+    records: RecordSettings,
+) -> anyhow::Result<Server> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = ServerSettings {
         data_dir: data_dir.to_owned(),
@@ -130,6 +141,7 @@ pub(crate) async fn serve(
         dangerous_allow_private_addresses: true,
         virtual_now: Some(Timestamp::parse(now)?),
         profiles_in_memory_max: 1_000,
+        records,
     };
     // There is no such file: the catalog is never replaced.
     let file = CatalogFile {

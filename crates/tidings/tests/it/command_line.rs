@@ -224,7 +224,7 @@ level = 7
         tidings.toml:8: unknown key delivery.dangerous
         tidings.toml:10: clock.dangerous_virtual: not a time like 2016-07-27T16:17:22Z: failed to parse four digit integer as year: invalid digit, expected 0-9 but got n
         tidings.toml:12: log.level must be a string
-        tidings.toml:13: unknown key what; known are data_dir, catalog, collect, admin, delivery, clock, log
+        tidings.toml:13: unknown key what; known are data_dir, catalog, collect, admin, delivery, attempts, removals, clock, log
         exit 2
         "#);
     check(&serve("broken.toml"), 2, &["broken.toml:1: "]);

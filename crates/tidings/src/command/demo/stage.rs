@@ -21,7 +21,9 @@ use std::{
 use tempfile::TempDir;
 use tidings_model::Catalog;
 use tidings_receiver::Running;
-use tidings_runtime::{CatalogFile, Server, ServerSettings, Shared, settings::PROFILES_IN_MEMORY};
+use tidings_runtime::{
+    CatalogFile, RecordSettings, Server, ServerSettings, Shared, settings::PROFILES_IN_MEMORY,
+};
 
 /// The running parts.
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl Stage {
             dangerous_allow_private_addresses: true,
             virtual_now: None,
             profiles_in_memory_max: PROFILES_IN_MEMORY,
+            records: RecordSettings::default(),
         };
         // There is no such file: the catalog lives in the program and is never replaced.
         let file = CatalogFile {
