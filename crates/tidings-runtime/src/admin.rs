@@ -27,6 +27,7 @@ use tidings_collect::Problem;
 use tidings_dispatch::Health;
 use tidings_model::Timestamp;
 use tidings_store::{Store, StoreError};
+use tokio::sync::oneshot;
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -62,11 +63,17 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
     // The answer comes from behind the last commit: it proves that the store still takes writes.
-    if shared.writer.flush().await {
-        "ready\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the store has failed\n").into_response()
-    }
+    let mut disk_full = shared.stats.disk_full.subscribe();
+    let problem = tokio::select! {
+        biased;
+        Ok(_) = disk_full.wait_for(|&full| full) => "the disk is full\n",
+        flushed = shared.writer.flush() => if flushed {
+            return "ready\n".into_response();
+        } else {
+            "the store has failed\n"
+        },
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, problem).into_response()
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
@@ -86,6 +93,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
         },
         "catalog": { "generation": reload.generation, "refused": reload.refused },
         "commits": read(&stats.commits),
+        "disk_full": *stats.disk_full.borrow(),
         "destinations": destinations,
     }))
 }
@@ -179,13 +187,27 @@ async fn move_clock(
     Ok(Json(json!({ "now": shared.clock.now().to_string() })))
 }
 
-/// The writer is gone and answers nothing.
+/// The writer's answer to something it was asked. It answers from behind the last commit, so not while
+/// the disk is full.
+async fn answer<T>(shared: &Shared, answer: oneshot::Receiver<T>) -> Result<T, Problem> {
+    let mut disk_full = shared.stats.disk_full.subscribe();
+    tokio::select! {
+        biased;
+        answer = answer => answer.map_err(|_| unavailable()),
+        Ok(_) = disk_full.wait_for(|&full| full) => {
+            let detail = "the disk is full";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail))
+        }
+    }
+}
+
 fn unknown_destination() -> Problem {
     // The id is whatever somebody typed: it is not repeated.
     let detail = "there is no destination with this id in the catalog";
     Problem::new(StatusCode::NOT_FOUND, "unknown_destination", detail)
 }
 
+/// The writer is gone and answers nothing.
 fn unavailable() -> Problem {
     let detail = "the store has failed or the server is stopping";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)

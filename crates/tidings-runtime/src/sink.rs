@@ -30,6 +30,10 @@ impl WriterSink {
 
 impl EventSink for WriterSink {
     async fn submit(&self, events: Vec<Event>) -> Result<Vec<Submitted>, SubmitError> {
+        let mut disk_full = self.stats.disk_full.subscribe();
+        if *disk_full.borrow() {
+            return Err(no_room());
+        }
         let full = || SubmitError::Full {
             retry_after: RETRY_AFTER,
         };
@@ -52,7 +56,12 @@ impl EventSink for WriterSink {
                 Refused::Full => full(),
                 Refused::Gone => gone(),
             })?;
-        let answer = answer.await.map_err(|_| gone())?;
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|_| gone())?,
+            // What was applied is stored once there is room; whoever sends it again does no harm.
+            Ok(_) = disk_full.wait_for(|&full| full) => return Err(no_room()),
+        };
         let accepted = answer
             .iter()
             .filter(|one| matches!(one, Submitted::Accepted(_)))
@@ -68,5 +77,12 @@ impl EventSink for WriterSink {
             answer.len() - accepted - duplicate,
         );
         Ok(answer)
+    }
+}
+
+fn no_room() -> SubmitError {
+    SubmitError::Unavailable {
+        retry_after: RETRY_AFTER,
+        reason: "the disk is full".to_owned(),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{
 };
 use tidings_dispatch::Health;
 use tidings_model::{DestinationId, Timestamp};
+use tokio::sync::watch;
 
 /// Counters of the whole service since its start.
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ pub struct ServiceStats {
     pub segments_left: AtomicU64,
     /// Synced writes to the store.
     pub commits: AtomicU64,
+    /// Whether nothing can be written because the disk is full.
+    pub disk_full: watch::Sender<bool>,
 }
 
 /// Counters of one destination since the start, and its state now.

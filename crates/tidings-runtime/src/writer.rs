@@ -6,7 +6,8 @@
 //! user objects for dispatchers. While one batch is being synced, the next is being applied, and
 //! all requests that arrived meanwhile share its sync.
 //!
-//! A failed commit ends both threads: nobody can say what is on disk until it is opened again.
+//! A failed commit ends both threads: nobody can say what is on disk until it is opened again. A full
+//! disk does not: the commit is repeated until there is room, and events are refused meanwhile.
 
 mod attempt_log;
 mod batch;
@@ -31,7 +32,10 @@ use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use engine_thread::EngineThread;
 use hashbrown::HashMap;
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
 };
 use tidings_collect::Submitted;
@@ -126,6 +130,8 @@ struct Step {
 #[derive(Debug)]
 pub(crate) struct Writer {
     handle: WriterHandle,
+    /// A stop was asked for: room on a full disk is not waited for any longer.
+    stopping: Arc<AtomicBool>,
     engine: thread::JoinHandle<()>,
     committer: thread::JoinHandle<Result<(), StoreError>>,
 }
@@ -196,15 +202,18 @@ impl Writer {
         let (steps, committing) = bounded(1);
         let (spare, spares) = unbounded();
         let durable = Arc::new(AtomicU64::new(store.head().seq));
+        let stopping = Arc::new(AtomicBool::new(false));
         let committer = thread::Builder::new().name("committer".to_owned()).spawn({
             let (store, durable, stats) =
                 (Arc::clone(&store), Arc::clone(&durable), Arc::clone(&stats));
+            let stopping = Arc::clone(&stopping);
             move || {
                 let result = committer::commit_steps(
                     &store,
                     &inboxes,
                     &durable,
                     &stats,
+                    &stopping,
                     &committing,
                     &spare,
                 );
@@ -236,6 +245,7 @@ impl Writer {
                 submissions,
                 control,
             },
+            stopping,
             engine,
             committer,
         })
@@ -247,6 +257,7 @@ impl Writer {
 
     /// Waits for both threads to finish what they have and end. Blocks.
     pub(crate) fn join(self) -> Result<(), StoreError> {
+        self.stopping.store(true, Ordering::Release);
         // A writer that is already gone needs no telling.
         self.handle.control(Control::Stop);
         drop(self.handle);

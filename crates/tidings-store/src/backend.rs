@@ -48,6 +48,19 @@ pub(crate) struct Backend {
     keyspace: Keyspace,
     database: Database,
     memtable_bytes: u64,
+    /// How writes fail from now on.
+    #[cfg(test)]
+    pub(crate) fault: std::sync::Mutex<Option<(FailAt, io::ErrorKind)>>,
+}
+
+/// Where a write fails on purpose.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailAt {
+    /// Before any of it is in the journal.
+    Write,
+    /// When all of it is in the journal.
+    Sync,
 }
 
 impl Backend {
@@ -90,7 +103,7 @@ impl Backend {
             }
             _ => {}
         }
-        Self::open_at(&unfinished, settings)?.write(first, None)?;
+        Self::open_at(&unfinished, settings)?.write(first, &[])?;
         fs::rename(&unfinished, path).map_err(StoreError::file("rename", &unfinished))?;
         sync_directory(dir)
     }
@@ -103,28 +116,34 @@ impl Backend {
                 keyspace,
                 database,
                 memtable_bytes: settings.memtable_bytes(),
+                #[cfg(test)]
+                fault: std::sync::Mutex::default(),
             })
         })
     }
 
-    /// Writes all operations and this row, all or none, and syncs them.
-    pub(crate) fn write(
-        &self,
-        batch: &Batch,
-        row: Option<(&[u8], &[u8])>,
-    ) -> Result<(), StoreError> {
+    /// Writes all operations and these rows, all or none, and syncs them.
+    pub(crate) fn write(&self, batch: &Batch, more: &[(&[u8], &[u8])]) -> Result<(), StoreError> {
         attempt("write to", || {
             self.wait_for_room()?;
-            let mut rows = OwnedWriteBatch::with_capacity(self.database.clone(), batch.len() + 1)
-                .durability(Some(PersistMode::SyncData));
+            let mut rows =
+                OwnedWriteBatch::with_capacity(self.database.clone(), batch.len() + more.len())
+                    .durability(Some(PersistMode::SyncData));
             for operation in batch.operations() {
                 match operation.value {
                     Some(value) => rows.insert(&self.keyspace, operation.key, value),
                     None => rows.remove(&self.keyspace, operation.key),
                 }
             }
-            if let Some((key, value)) = row {
+            for &(key, value) in more {
                 rows.insert(&self.keyspace, key, value);
+            }
+            #[cfg(test)]
+            if let Some((at, kind)) = *self.fault.lock().expect("no panic is left behind") {
+                if at == FailAt::Sync {
+                    rows.durability(None).commit()?;
+                }
+                return Err(io::Error::from(kind).into());
             }
             rows.commit()?;
             if self.keyspace.tree.active_memtable().size() > self.memtable_bytes {

@@ -123,6 +123,15 @@ pub enum StoreError {
         /// The limit.
         bytes_max: usize,
     },
+    /// There is too little room on the disk. Nothing of the batch counts as written.
+    #[error(
+        "the disk of {} is full; nothing is lost: make room, and writing goes on by itself",
+        dir.display()
+    )]
+    Full {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The backend failed.
     #[error("could not {action} the database")]
     Backend {
@@ -139,6 +148,8 @@ pub enum StoreError {
 pub enum ErrorKind {
     /// The directory, or the disk below it, cannot be used now: ask an operator, then open it again.
     Unavailable,
+    /// There is no room now: commit the same batch again later. Reads go on.
+    Full,
     /// Another process has it: do not retry until that has stopped.
     Conflict,
     /// What is stored is damaged or incomplete: an operator decides.
@@ -155,6 +166,7 @@ impl StoreError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::File { .. } | Self::Backend { .. } => ErrorKind::Unavailable,
+            Self::Full { .. } => ErrorKind::Full,
             Self::InUse { .. } => ErrorKind::Conflict,
             Self::NewerFormat { .. } => ErrorKind::Reject,
             Self::Lost { .. }
@@ -195,6 +207,26 @@ impl Cause {
         Self(Arc::new(error))
     }
 
+    /// What stands behind it, as far as the reaction to a full disk goes.
+    pub(crate) fn fullness(&self) -> Fullness {
+        let mut next: Option<&(dyn Error + 'static)> = Some(&*self.0);
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+                return if full.contains(&error.kind()) {
+                    Fullness::Full
+                } else {
+                    Fullness::Other
+                };
+            }
+            if matches!(error.downcast_ref(), Some(fjall::Error::Poisoned)) {
+                return Fullness::Unsaid;
+            }
+            next = error.source();
+        }
+        Fullness::Other
+    }
+
     /// A panic, from the value it was raised with.
     pub(crate) fn panic(payload: &(dyn Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
@@ -220,6 +252,22 @@ impl Error for Cause {
         self.0.source()
     }
 }
+
+/// Whether an error says that the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fullness {
+    /// It does.
+    Full,
+    /// It comes from an earlier one, in a thread of the backend, which was not told.
+    Unsaid,
+    /// It says something else.
+    Other,
+}
+
+/// The database was closed and could not be opened again.
+#[derive(Debug, thiserror::Error)]
+#[error("it is closed")]
+pub(crate) struct Closed;
 
 /// The backend panicked, which it does on some kinds of damage.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,13 @@
 //! - a commit is all or nothing, and durable when [`Store::commit`] returns its sequence number;
 //! - sequence numbers rise by one from [`Head::seq`], also across restarts, and are not used twice even
 //!   where acknowledged commits were lost;
-//! - after a failed commit nothing is written until the directory is opened again.
+//! - after a failed commit nothing is written until the database is opened again. Where the disk was full
+//!   the store does that by itself, once there is room; after anything else, a failed sync above all, that
+//!   is the caller's decision: what the system then believes to have written may not be there.
 
 mod read;
 mod records;
+mod room;
 
 pub use records::RecordKind;
 
@@ -15,7 +18,7 @@ use crate::{
     backend::Backend,
     batch::Batch,
     codec::{DecodeError, bytes::Reader},
-    error::StoreError,
+    error::{Cause, Closed, Fullness, StoreError},
     head::{Head, HeadFile, Record},
     journal::{self, Journal},
     keys,
@@ -25,10 +28,18 @@ use crate::{
 use std::{
     fmt,
     fs::DirBuilder,
+    ops::Deref,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    thread,
+    time::Duration,
 };
+
+/// How often, and after which pause, the database is opened again after the disk was full: the backend's
+/// files may be held for a moment by a thread that is about to end.
+const REOPEN_TRIES: u32 = 20;
+const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The format of a data directory that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
@@ -39,13 +50,15 @@ pub const FORMAT: u32 = 1;
 /// never what is not.
 pub struct Store {
     // Closed before the lock is given up: fields are dropped in this order.
-    backend: Backend,
+    /// `None` while it is opened again, when nobody else gets at it, and after that has failed.
+    backend: RwLock<Option<Backend>>,
     writer: Mutex<Writer>,
     /// Apart from the writer, which is locked for as long as a sync takes.
     head: Mutex<Head>,
     epoch: u32,
     recovery: Recovery,
     dir: PathBuf,
+    settings: StoreSettings,
     _lock: Lock,
 }
 
@@ -53,6 +66,30 @@ struct Writer {
     head_file: HeadFile,
     /// The first failure: what every later commit answers with.
     failed: Option<StoreError>,
+    condition: Condition,
+}
+
+/// Whether there is room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    /// There is.
+    Good,
+    /// There was not. Then a write has failed, in a commit or in the backend's thread, or soon may: the
+    /// backend is opened again before it is used.
+    Full,
+}
+
+/// The backend, which is open.
+struct Opened<'a>(RwLockReadGuard<'a, Option<Backend>>);
+
+impl Deref for Opened<'_> {
+    type Target = Backend;
+
+    fn deref(&self) -> &Backend {
+        self.0
+            .as_ref()
+            .expect("it was open when the guard was made")
+    }
 }
 
 /// What was found when a store was opened.
@@ -94,37 +131,31 @@ impl Store {
             ..Recovery::default()
         };
         let acknowledged = acknowledged.unwrap_or_default();
-        let journal = journal::read(&Backend::path(dir))?;
-        check_journal(dir, &journal, acknowledged.head, settings, &mut recovery)?;
-        let backend = Backend::open(dir, settings, &first_rows())?;
-        let found = read_meta(dir, &backend)?;
-
-        let mut head = found.head;
-        match check_head(dir, head, acknowledged.head) {
-            Ok(()) => {}
-            Err(StoreError::Lost { missing, .. }) if settings.dangerous_allow_loss => {
-                recovery.lost_commits += missing;
-                head.seq = acknowledged.head.seq;
-            }
-            Err(error) => return Err(error),
-        }
+        let (backend, found) = open_database(dir, settings, acknowledged.head, &mut recovery)?;
+        let head = found.head;
         let epoch = found.epoch.max(acknowledged.epoch).saturating_add(1);
 
         let mut batch = Batch::new();
         batch.put_meta(keys::EPOCH, &epoch.to_le_bytes());
-        backend.write(&batch, Some((keys::HEAD, &head.encode())))?;
+        backend.write(&batch, &[(keys::HEAD, &head.encode())])?;
         head_file.write(Record { epoch, head })?;
         head_file.sync(dir)?;
         Ok(Self {
-            backend,
+            backend: RwLock::new(Some(backend)),
             writer: Mutex::new(Writer {
                 head_file,
                 failed: None,
+                condition: Condition::Good,
             }),
             head: Mutex::new(head),
             epoch,
             recovery,
             dir: dir.to_owned(),
+            settings: StoreSettings {
+                // What was allowed to be missing is known by now.
+                dangerous_allow_loss: false,
+                ..settings.clone()
+            },
             _lock: lock,
         })
     }
@@ -135,12 +166,14 @@ impl Store {
     /// operations takes a number too. The batch is left as it is: clear it to fill it again.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`]: nothing was written, other batches can be. Any other: whether the batch
-    /// is on disk is not known, and every commit from now on fails with the same error. Drop the store
-    /// and open it again: its head says how far it got.
+    /// [`StoreError::TooLarge`]: nothing was written, other batches can be. [`StoreError::Full`]: commit the
+    /// same batch again, and no other before it; that succeeds once there is room. Any other: whether the
+    /// batch is on disk is not known, and every commit from now on fails with the same error. Drop the
+    /// store and open it again: its head says how far it got.
     ///
     /// # Cost
     /// One sync of the disk; more while the backend is behind with its tables, which slows commits down.
+    /// After the disk was full as much as opening a store, during which reads wait.
     pub fn commit(&self, batch: &Batch) -> Result<u64, StoreError> {
         let mut writer = lock(&self.writer);
         if let Some(failed) = &writer.failed {
@@ -152,15 +185,109 @@ impl Store {
             epoch: self.epoch,
             head,
         };
-        let written = self
-            .backend
-            .write(batch, Some((keys::HEAD, &head.encode())));
+        let is_repeated = self.make_room(&mut writer, head)? == Some(head);
+        let epoch = self.epoch.to_le_bytes();
+        let rows = [(keys::HEAD, &head.encode()[..]), (keys::EPOCH, &epoch[..])];
+        // The second row marks a batch that does not follow the one before it in the journal.
+        let (alone, both) = (&rows[..1], &rows[..]);
+        let rows = if is_repeated { both } else { alone };
+        let written = self.backend().and_then(|open| open.write(batch, rows));
         if let Err(error) = written.and_then(|()| writer.head_file.write(record)) {
-            writer.failed = Some(error.clone());
-            return Err(error);
+            return Err(self.failed(&mut writer, error));
         }
         *lock(&self.head) = head;
         Ok(head.seq)
+    }
+
+    /// Sees to it that a write can be begun. `head` is what the commit will lead to. Returns how far the
+    /// database goes if it was opened again.
+    fn make_room(&self, writer: &mut Writer, head: Head) -> Result<Option<Head>, StoreError> {
+        let enough = match writer.condition {
+            Condition::Good => room::Enough::GoingOn,
+            Condition::Full => room::Enough::Resuming,
+        };
+        if !room::has(&self.dir, enough)? {
+            writer.condition = Condition::Full;
+            return Err(self.full());
+        }
+        let found = match writer.condition {
+            Condition::Good => None,
+            Condition::Full => {
+                let reopened = self.reopen(head);
+                Some(reopened.map_err(|error| self.failed(writer, error))?)
+            }
+        };
+        writer.condition = Condition::Good;
+        Ok(found)
+    }
+
+    /// Opens the database again after a write has failed. The batch of that write may be in it, all of it
+    /// or nothing, and then it was never synced: it is written once more in any case, which changes nothing.
+    fn reopen(&self, head: Head) -> Result<Head, StoreError> {
+        let mut slot = self.backend.write().unwrap_or_else(PoisonError::into_inner);
+        *slot = None;
+        let (mut tries, acknowledged) = (0, self.head());
+        let (backend, found) = loop {
+            tries += 1;
+            let mut recovery = Recovery {
+                head_checked: true,
+                ..Recovery::default()
+            };
+            match open_database(&self.dir, &self.settings, acknowledged, &mut recovery) {
+                Ok(opened) => break opened,
+                Err(StoreError::Backend { .. } | StoreError::File { .. })
+                    if tries < REOPEN_TRIES =>
+                {
+                    thread::sleep(REOPEN_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        if found.head != acknowledged && found.head != head {
+            let (dir, seq) = (self.dir.clone(), found.head.seq);
+            return Err(StoreError::Diverged { dir, seq });
+        }
+        *slot = Some(backend);
+        Ok(found.head)
+    }
+
+    /// What a commit answers that has failed with this error.
+    fn failed(&self, writer: &mut Writer, error: StoreError) -> StoreError {
+        let fullness = match &error {
+            StoreError::Backend { source, .. } | StoreError::File { source, .. } => {
+                source.fullness()
+            }
+            _ => Fullness::Other,
+        };
+        let is_full = match fullness {
+            Fullness::Full => true,
+            // It was the backend's thread that failed. It needs room for merging and gives it back.
+            Fullness::Unsaid => room::has(&self.dir, room::Enough::Merging).is_ok_and(|has| !has),
+            Fullness::Other => false,
+        };
+        if is_full && self.backend().is_ok() {
+            writer.condition = Condition::Full;
+            return self.full();
+        }
+        writer.failed = Some(error.clone());
+        error
+    }
+
+    fn full(&self) -> StoreError {
+        StoreError::Full {
+            dir: self.dir.clone(),
+        }
+    }
+
+    fn backend(&self) -> Result<Opened<'_>, StoreError> {
+        let slot = self.backend.read().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_some() {
+            return Ok(Opened(slot));
+        }
+        Err(StoreError::Backend {
+            action: "use",
+            source: Cause::new(Closed),
+        })
     }
 
     /// The last commit. Does not wait for one that is being written.
@@ -197,6 +324,28 @@ impl fmt::Debug for Store {
             .field("head", &self.head())
             .finish_non_exhaustive()
     }
+}
+
+/// Opens the database, from which nothing may be missing that was acknowledged, and says how far it goes.
+fn open_database(
+    dir: &Path,
+    settings: &StoreSettings,
+    acknowledged: Head,
+    recovery: &mut Recovery,
+) -> Result<(Backend, Record), StoreError> {
+    let journal = journal::read(&Backend::path(dir))?;
+    check_journal(dir, &journal, acknowledged, settings, recovery)?;
+    let backend = Backend::open(dir, settings, &first_rows())?;
+    let mut found = read_meta(dir, &backend)?;
+    match check_head(dir, found.head, acknowledged) {
+        Ok(()) => {}
+        Err(StoreError::Lost { missing, .. }) if settings.dangerous_allow_loss => {
+            recovery.lost_commits += missing;
+            found.head.seq = acknowledged.seq;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok((backend, found))
 }
 
 /// The rows of the store itself in a new directory.
@@ -307,3 +456,6 @@ fn check_head(dir: &Path, found: Head, acknowledged: Head) -> Result<(), StoreEr
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

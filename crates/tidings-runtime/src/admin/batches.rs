@@ -30,9 +30,7 @@ pub(super) async fn history(
     shared
         .writer
         .control(Control::BatchHistory { destination, reply });
-    let Ok(BatchHistory { records, remaining }) = answer.await else {
-        return Err(super::unavailable());
-    };
+    let BatchHistory { records, remaining } = super::answer(&shared, answer).await?;
     let running = records.last().filter(|record| record.ended.is_none());
     let next = named.stats.state().next_batch;
     Ok(Json(json!({

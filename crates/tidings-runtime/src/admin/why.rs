@@ -51,7 +51,7 @@ pub(super) async fn why(
         uuid: device,
         reply,
     });
-    let (catalog, profile) = answer.await.map_err(|_| unavailable())?;
+    let (catalog, profile) = super::answer(&shared, answer).await?;
     let now = shared.clock.now();
     // A rule may read thousands of traits, and what is asked here must hold up nothing.
     let explained = tokio::task::spawn_blocking(move || {

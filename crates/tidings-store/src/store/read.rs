@@ -21,7 +21,7 @@ impl Store {
     pub fn profile(&self, uuid: &DeviceUuid) -> Result<Option<Profile>, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
         keys::put_profile(&mut key, uuid);
-        let row = self.backend.get(&key)?;
+        let row = self.backend()?.get(&key)?;
         row.map(|value| decode_profile(&value).map_err(damaged_profile(uuid)))
             .transpose()
     }
@@ -34,7 +34,7 @@ impl Store {
     pub fn profile_bytes(&self, uuid: &DeviceUuid, out: &mut Vec<u8>) -> Result<bool, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
         keys::put_profile(&mut key, uuid);
-        let row = self.backend.get(&key)?;
+        let row = self.backend()?.get(&key)?;
         out.extend_from_slice(row.as_deref().unwrap_or_default());
         Ok(row.is_some())
     }
@@ -67,7 +67,7 @@ impl Store {
     pub fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL + id.len());
         keys::put_link(&mut key, data_source, id);
-        let row = self.backend.get(&key)?;
+        let row = self.backend()?.get(&key)?;
         // The id itself is a person's: it does not go into errors.
         let row = row.map(|value| {
             let row = format_args!("link of an id of data source {data_source}");
@@ -137,7 +137,7 @@ impl Store {
         keys::put_hour(&mut start, from);
         keys::put_hour(&mut end, until);
         let mut timers = Vec::new();
-        self.backend
+        self.backend()?
             .scan(Bound::Included(&start), &end, limit, |key, _| {
                 timers.push(keys::read_timer(key).map_err(StoreError::corrupt("key of a timer"))?);
                 Ok(())
@@ -206,13 +206,14 @@ impl Store {
         keys::put_destination(&mut start, keys::BATCH_RECORD, destination);
         let end = keys::prefix_end(&start);
         let (start, mut records) = (Bound::Included(&start[..]), Vec::new());
-        self.backend.scan(start, &end, usize::MAX, |key, value| {
-            let record =
-                keys::read_batch_record(key).and_then(|number| BatchRecord::decode(number, value));
-            let row = format_args!("batch of destination {destination}");
-            records.push(record.map_err(StoreError::corrupt(row))?);
-            Ok(())
-        })?;
+        self.backend()?
+            .scan(start, &end, usize::MAX, |key, value| {
+                let record = keys::read_batch_record(key)
+                    .and_then(|number| BatchRecord::decode(number, value));
+                let row = format_args!("batch of destination {destination}");
+                records.push(record.map_err(StoreError::corrupt(row))?);
+                Ok(())
+            })?;
         Ok(records)
     }
 
@@ -273,14 +274,15 @@ impl Store {
     /// # Errors
     /// When the journal cannot be measured.
     pub fn disk_bytes(&self) -> Result<u64, StoreError> {
-        self.backend.disk_bytes()
+        self.backend()?.disk_bytes()
     }
 
     /// Number of rows of all kinds, more or less: rows that were written again count more than once
     /// until the backend has merged them.
     #[must_use]
     pub fn rows_approximate(&self) -> usize {
-        self.backend.rows_approximate()
+        self.backend()
+            .map_or(0, |backend| backend.rows_approximate())
     }
 
     fn pair<T>(
@@ -292,7 +294,7 @@ impl Store {
     ) -> Result<Option<T>, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
         keys::put_pair(&mut key, kind, destination, uuid);
-        let row = self.backend.get(&key)?;
+        let row = self.backend()?.get(&key)?;
         row.map(|value| decode(&value).map_err(damaged_pair(kind, destination, uuid)))
             .transpose()
     }
@@ -333,7 +335,7 @@ impl Store {
         };
         let mut rows = Vec::new();
         let end = keys::prefix_end(prefix);
-        self.backend.scan(start, &end, limit, |key, value| {
+        self.backend()?.scan(start, &end, limit, |key, value| {
             rows.push(decode(key, value)?);
             Ok(())
         })?;
@@ -350,7 +352,7 @@ impl Store {
         keys::put_destination(&mut prefix, kind, destination);
         let (start, end) = (Bound::Included(&prefix[..]), keys::prefix_end(&prefix));
         let mut count = 0;
-        self.backend.scan(start, &end, limit, |_, _| {
+        self.backend()?.scan(start, &end, limit, |_, _| {
             count += 1;
             Ok(())
         })?;
@@ -363,7 +365,7 @@ impl Store {
         let mut destinations = Vec::new();
         loop {
             let mut next = None;
-            self.backend
+            self.backend()?
                 .scan(Bound::Included(&start), &end, 1, |key, _| {
                     let key = keys::read_pair(key).map_err(StoreError::corrupt("key of a pair"));
                     next = Some(key?.0);

@@ -22,7 +22,7 @@ impl Store {
     ) -> Result<Option<(AttemptKey, u64)>, StoreError> {
         let (start, end) = attempts_range(destination);
         let mut last = None;
-        self.backend.scan_back(&start, &end, 1, |key, value| {
+        self.backend()?.scan_back(&start, &end, 1, |key, value| {
             let page = records::read_attempts(key).map_err(damaged_attempts(destination))?;
             last = Some((page, (key.len() + value.len()) as u64));
             Ok(())
@@ -51,7 +51,7 @@ impl Store {
             from = Bound::Excluded(&start[..]);
         }
         let mut pages = Vec::new();
-        self.backend.scan(from, &end, limit, |key, _| {
+        self.backend()?.scan(from, &end, limit, |key, _| {
             pages.push(records::read_attempts(key).map_err(damaged_attempts(destination))?);
             Ok(())
         })?;
@@ -74,12 +74,13 @@ impl Store {
         records::put_attempts_from(&mut start, destination, from);
         records::put_attempts(&mut end, destination, before);
         let mut pages = Vec::new();
-        self.backend.scan_back(&start, &end, limit, |key, value| {
-            let page = records::read_attempts(key).map_err(damaged_attempts(destination))?;
-            let attempts = AttemptPage::decode(value).map_err(damaged_attempts(destination))?;
-            pages.push((page, attempts));
-            Ok(())
-        })?;
+        self.backend()?
+            .scan_back(&start, &end, limit, |key, value| {
+                let page = records::read_attempts(key).map_err(damaged_attempts(destination))?;
+                let attempts = AttemptPage::decode(value).map_err(damaged_attempts(destination))?;
+                pages.push((page, attempts));
+                Ok(())
+            })?;
         Ok(pages)
     }
 
@@ -90,7 +91,7 @@ impl Store {
     pub fn removals_at(&self, key: &RemovalKey) -> Result<Removals, StoreError> {
         let mut bytes = Vec::with_capacity(64);
         records::put_removal(&mut bytes, key);
-        let row = self.backend.get(&bytes)?;
+        let row = self.backend()?.get(&bytes)?;
         row.map_or(Ok(Vec::new()), |value| {
             decode_removals(&value).map_err(damaged_removals(key.destination))
         })
@@ -121,7 +122,7 @@ impl Store {
             start = Bound::Excluded(&last[..]);
         }
         let mut rows = Vec::new();
-        self.backend.scan(start, &end, limit, |key, value| {
+        self.backend()?.scan(start, &end, limit, |key, value| {
             let key = records::read_removal(key).map_err(damaged_removals(destination))?;
             let removals = decode_removals(value).map_err(damaged_removals(destination))?;
             rows.push((key, removals));
@@ -137,7 +138,7 @@ impl Store {
     pub fn resend(&self, destination: DestinationId) -> Result<Option<Resend>, StoreError> {
         let mut key = Vec::new();
         records::put_resend(&mut key, destination);
-        let row = self.backend.get(&key)?;
+        let row = self.backend()?.get(&key)?;
         let damaged = format_args!("resend of destination {destination}");
         row.map(|value| Resend::decode(&value).map_err(StoreError::corrupt(damaged)))
             .transpose()
@@ -161,7 +162,7 @@ impl Store {
         loop {
             let mut next = None;
             let from = Bound::Included(&start[..]);
-            self.backend.scan(from, &end, 1, |key, _| {
+            self.backend()?.scan(from, &end, 1, |key, _| {
                 let found = records::read_destination(&mut Reader::new(key));
                 next = Some(found.map_err(StoreError::corrupt("key of a record"))?);
                 Ok(())

@@ -2,11 +2,13 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a test that cannot go on fails"
 )]
 
 mod crash;
 mod damage;
+mod full_disk;
 mod loss;
 mod model;
 mod open;

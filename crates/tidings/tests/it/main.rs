@@ -13,6 +13,7 @@ mod batch_death;
 mod command_line;
 mod event_api;
 mod failing_partners;
+mod full_disk;
 mod load;
 mod refused_addresses;
 mod reload;

@@ -104,6 +104,11 @@ impl Home {
         }
     }
 
+    /// The data directory, which a server makes at its start.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.files.join("data")
+    }
+
     /// What `addresses.json` says, if it is there.
     pub(crate) fn addresses(&self) -> Option<String> {
         fs::read_to_string(self.files.join("data/addresses.json")).ok()
