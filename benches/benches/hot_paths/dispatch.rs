@@ -29,6 +29,7 @@ fn pack_and_settle(bencher: Bencher<'_, '_>, devices: u64) {
             seq: 1,
             namespace: DataSourceId(COOKIES),
             objects: 1,
+            removal: false,
         })
         .collect();
     let mut dispatcher = Dispatcher::new(settings());
@@ -59,6 +60,7 @@ fn perform(dispatcher: &mut Dispatcher<u64>, action: Action<u64>) -> usize {
                 uuid,
                 seq: 1,
                 objects: vec![1],
+                removal: false,
             });
             dispatcher.taken(kind, namespace, taken.collect());
             0
