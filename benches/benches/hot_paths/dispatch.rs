@@ -3,7 +3,7 @@
 use divan::{Bencher, black_box, counter::ItemsCount};
 use std::time::Duration;
 use tidings_benches::{catalog::COOKIES, device};
-use tidings_dispatch::{Action, Dispatcher, Hint, Settings, Taken};
+use tidings_dispatch::{Action, Dispatcher, Hint, Outcome, Settings, Taken};
 use tidings_model::{DataSourceId, FailurePolicy, Millis};
 
 fn settings() -> Settings {
@@ -66,7 +66,7 @@ fn perform(dispatcher: &mut Dispatcher<u64>, action: Action<u64>) -> usize {
             0
         }
         Action::Send { message, .. } => {
-            dispatcher.attempted(Millis(1), message, true, None);
+            dispatcher.attempted(Millis(1), message, Outcome::Acknowledged);
             0
         }
         Action::Settle { users, .. } => users.len(),

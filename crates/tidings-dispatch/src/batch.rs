@@ -7,7 +7,9 @@
 //!
 //! Invariants:
 //! - a page is asked for only while few devices wait, so that memory is bounded;
-//! - messages of a batch take at most half of the places in flight, but at least one.
+//! - messages of a batch take at most half of the places in flight, but at least one. How many of them
+//!   follows what the destination has just shown it can take: one more with each that was
+//!   acknowledged, half as many with each that was not.
 
 use crate::{Hint, MessageId, lane::Lane};
 use std::{collections::VecDeque, time::Duration};
@@ -21,9 +23,13 @@ const PASS_PAUSE_MAX: Duration = Duration::from_secs(60);
 const MESSAGES_WAITING_MIN: usize = 16;
 /// Devices taken in one go, which their profiles have to be read for: real time waits that long.
 const USERS_PER_TAKE: usize = 200;
+/// Messages in flight that no destination has places for.
+const WINDOW_MAX: usize = 1_000;
+/// Messages in flight at the beginning.
+const WINDOW_FIRST: usize = 4;
 
 /// The batch under way, if there is one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BatchQueue<P> {
     running: bool,
     /// A page was asked for.
@@ -39,15 +45,17 @@ pub(crate) struct BatchQueue<P> {
     pause: Duration,
     /// One per lane.
     queues: Vec<Queue>,
-    /// Messages that takes under way may become.
-    pub(crate) reserved: usize,
+    /// Devices in takes under way.
+    pub(crate) reserved_users: usize,
     /// Messages that are built.
     pub(crate) ready: VecDeque<(MessageId, Vec<P>)>,
     in_flight: usize,
+    /// Messages that may be in flight at once.
+    window: usize,
 }
 
 /// Devices of one namespace.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Queue {
     waiting: VecDeque<(DeviceUuid, usize)>,
     /// User objects of those waiting.
@@ -80,9 +88,10 @@ impl<P> BatchQueue<P> {
             next_pass: None,
             pause: PASS_PAUSE_FIRST,
             queues: std::iter::repeat_with(Queue::default).take(lanes).collect(),
-            reserved: 0,
+            reserved_users: 0,
             ready: VecDeque::new(),
             in_flight: 0,
+            window: WINDOW_FIRST,
         }
     }
 
@@ -94,6 +103,7 @@ impl<P> BatchQueue<P> {
         self.running = true;
         self.pause = PASS_PAUSE_FIRST;
         self.next_pass = None;
+        self.window = WINDOW_FIRST;
         self.begin_pass();
     }
 
@@ -110,13 +120,14 @@ impl<P> BatchQueue<P> {
     }
 
     /// Messages that are built or being built.
-    pub(crate) fn waiting_messages(&self) -> usize {
-        self.reserved + self.ready.len()
+    pub(crate) fn waiting_messages(&self, users_max: usize) -> usize {
+        self.reserved_users.div_ceil(users_max.max(1)) + self.ready.len()
     }
 
     /// Messages more that may be built.
-    pub(crate) fn room(&self, in_flight_max: usize) -> usize {
-        share(in_flight_max).saturating_sub(self.waiting_messages() + self.in_flight)
+    pub(crate) fn room(&self, users_max: usize, in_flight_max: usize) -> usize {
+        let busy = self.waiting_messages(users_max) + self.in_flight;
+        share(in_flight_max).min(self.window).saturating_sub(busy)
     }
 
     pub(crate) fn next_ready(&mut self, in_flight_max: usize) -> Option<(MessageId, Vec<P>)> {
@@ -132,6 +143,11 @@ impl<P> BatchQueue<P> {
     pub(crate) fn ended(&mut self, success: bool) {
         self.in_flight -= 1;
         self.failed |= !success;
+        self.window = if success {
+            (self.window + 1).min(WINDOW_MAX)
+        } else {
+            (self.window / 2).max(1)
+        };
     }
 
     pub(crate) fn page(
@@ -140,8 +156,7 @@ impl<P> BatchQueue<P> {
         complete: bool,
         lane: impl Fn(DataSourceId) -> Option<usize>,
     ) {
-        self.asked = false;
-        if self.first {
+        if !std::mem::take(&mut self.asked) || self.first {
             // A page of a pass that was begun anew meanwhile: its devices will be read again.
             return;
         }
@@ -198,7 +213,7 @@ impl<P> BatchQueue<P> {
                 }
             }
             if !users.is_empty() {
-                self.reserved += users.len().div_ceil(users_max);
+                self.reserved_users += users.len();
                 return Some(Next::Take { lane: index, users });
             }
         }
@@ -208,7 +223,7 @@ impl<P> BatchQueue<P> {
     fn is_drained(&self) -> bool {
         let drained = |queue: &Queue| queue.waiting.is_empty() && queue.put_off.is_empty();
         self.queues.iter().all(drained)
-            && self.reserved == 0
+            && self.reserved_users == 0
             && self.ready.is_empty()
             && self.in_flight == 0
     }

@@ -1,9 +1,15 @@
-//! The state machine of one destination.
+//! The state machine of one destination: what it knows, and what it is told.
+//!
+//! What it wants done comes out of `poll.rs`.
+
+mod poll;
 
 use crate::{
-    batch::{self, BatchQueue, Next},
-    breaker::{Breaker, Health},
-    lane::{Done, Lane, Touch, Turn},
+    batch::BatchQueue,
+    breaker::{Breaker, Health, Recovery},
+    lane::{Lane, TakenAs, Touch, Turn},
+    pace::Pace,
+    types::{Action, Hint, Kind, MessageId, Outcome, Settings, SettledUser, Taken, Verdict},
 };
 use hashbrown::HashMap;
 use std::{
@@ -13,147 +19,12 @@ use std::{
 };
 use tidings_model::{DataSourceId, DeviceUuid, FailurePolicy, Millis};
 
-/// Messages taken in one go at most, so that one long queue is not built all at once.
-const MESSAGES_PER_TAKE_MAX: usize = 8;
-
-/// How one destination is to be told.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The namespaces it is told in, one message each.
-    pub namespaces: Vec<DataSourceId>,
-    /// User objects per message, at least 1.
-    pub users_max: usize,
-    /// How long a device may wait for company.
-    pub linger: Duration,
-    /// Attempts after the first.
-    pub retries: u32,
-    /// Pause before a retry.
-    pub retry_delay: Duration,
-    /// What becomes of devices whose message was given up.
-    pub after_failure: FailurePolicy,
-    /// Messages on their way at once, those waiting for their retry included; at least 1.
-    pub in_flight_max: usize,
-    /// Devices kept in memory; the rest stay in the pending set until there is room.
-    pub waiting_max: usize,
-    /// Sends nothing while set.
-    pub paused: bool,
-}
-
-/// A pair of destination and device has something to tell in one namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hint {
-    /// The device.
-    pub uuid: DeviceUuid,
-    /// The touch: rises with every change of the device that concerns the destination.
-    pub seq: u64,
-    /// The namespace.
-    pub namespace: DataSourceId,
-    /// How many user objects the device will be.
-    pub objects: u16,
-    /// The partner is owed a Status 0 about the device in this namespace.
-    pub removal: bool,
-}
-
-/// What was taken from the profile of one device. `P` is a user object, ready to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken<P> {
-    /// The device.
-    pub uuid: DeviceUuid,
-    /// The touch whose state this is.
-    pub seq: u64,
-    /// Its user objects; empty when there was nothing left to tell.
-    pub objects: Vec<P>,
-    /// They hold a Status 0. Such a device is held when its message is given up, whatever
-    /// [`Settings::after_failure`] says: a zero is owed until it was acknowledged.
-    pub removal: bool,
-}
-
-/// Names a message from its first attempt to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MessageId(pub u64);
-
-/// What a message is part of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Told because something happened.
-    Realtime,
-    /// Told in a batch.
-    Batch,
-}
-
-/// What the caller is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action<P> {
-    /// Build the user objects of these devices and answer with [`Dispatcher::taken`].
-    Take {
-        /// What is to be built.
-        kind: Kind,
-        /// The namespace.
-        namespace: DataSourceId,
-        /// The devices, oldest first.
-        users: Vec<DeviceUuid>,
-    },
-    /// Make a message of these user objects, keep its bytes, attempt it and answer with
-    /// [`Dispatcher::attempted`].
-    Send {
-        /// The message.
-        message: MessageId,
-        /// What it is part of.
-        kind: Kind,
-        /// The namespace.
-        namespace: DataSourceId,
-        /// Its user objects, in order.
-        objects: Vec<P>,
-    },
-    /// Attempt the message again with the bytes of the first attempt.
-    Retry {
-        /// The message.
-        message: MessageId,
-    },
-    /// A message came to its end: its bytes may go. `users` are the devices for which it was the
-    /// last one out.
-    Settle {
-        /// The message.
-        message: MessageId,
-        /// What it was part of.
-        kind: Kind,
-        /// The namespace.
-        namespace: DataSourceId,
-        /// Devices whose outcome is now known.
-        users: Vec<SettledUser>,
-    },
-    /// Read a part of the pending set, from where the last part ended or, after its end, from its
-    /// beginning, and answer with [`Dispatcher::hint`] for each row, then
-    /// [`Dispatcher::rescanned`].
-    Rescan,
-    /// Read the next page of the set of changes since the last batch and answer with
-    /// [`Dispatcher::batch_page`].
-    BatchPage {
-        /// The page is the first one.
-        first: bool,
-    },
-    /// Every device of the batch was told, or given up for this time.
-    BatchDone,
-}
-
-/// The outcome for one device in one namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettledUser {
-    /// The device.
-    pub uuid: DeviceUuid,
-    /// The touch that was told.
-    pub seq: u64,
-    /// Per user object, whether the message it was in succeeded.
-    pub acknowledged: Vec<bool>,
-}
-
-impl SettledUser {
-    /// True when every user object was acknowledged.
-    #[must_use]
-    pub fn delivered(&self) -> bool {
-        self.acknowledged.iter().all(|&acknowledged| acknowledged)
-    }
-}
+/// The longest that a destination which asks for time is left alone.
+pub const QUIET_MAX: Duration = Duration::from_secs(60);
+/// Pause before devices that were held in spite of successes of others are due once more.
+const RELEASE_FIRST: Duration = Duration::from_secs(5);
+/// The same, when it goes on.
+const RELEASE_MAX: Duration = Duration::from_secs(60);
 
 /// How far the pending set was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,21 +37,56 @@ enum Reading {
     Between,
 }
 
-#[derive(Debug)]
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Built.
+    Ready,
+    /// Being attempted.
+    Attempted,
+    /// Between two attempts.
+    Waiting,
+}
+
+#[derive(Clone, Debug)]
 struct Message {
     kind: Kind,
     lane: usize,
     /// Devices in the message, each with the number of its user object among its own.
     members: Vec<(DeviceUuid, usize)>,
     attempts: u32,
+    stage: Stage,
+}
+
+/// Where the probe of a destination that does not answer stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Probe {
+    /// It is not time for one.
+    None,
+    /// One may be sent.
+    Due,
+    /// Its device has been asked for.
+    Asked(DeviceUuid),
+    /// Its devices have been asked for, as a part of the batch.
+    AskedBatch,
+    /// It is on its way.
+    Sent(MessageId),
+}
+
+/// When held devices of a destination that answers are due again.
+#[derive(Clone, Copy, Debug)]
+struct Release {
+    not_before: Millis,
+    pause: Duration,
 }
 
 /// Delivery to one destination.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dispatcher<P> {
     settings: Settings,
     lanes: Vec<Lane>,
     breaker: Breaker,
+    pace: Pace,
     actions: VecDeque<Action<P>>,
     messages: HashMap<MessageId, Message, foldhash::fast::RandomState>,
     ready: VecDeque<(MessageId, Vec<P>)>,
@@ -188,13 +94,19 @@ pub struct Dispatcher<P> {
     batch: BatchQueue<P>,
     /// Messages being attempted or waiting for their retry.
     in_flight: usize,
-    /// Messages that takes under way may become.
-    reserved: usize,
-    /// Messages that may be sent although the breaker is open.
-    probes: usize,
+    /// Devices in takes under way, those of the batch left out.
+    reserved_users: usize,
+    probe: Probe,
+    /// The last probe was a held device: the next is one that waits, if there is any.
+    probed_held: bool,
+    release: Release,
+    /// Until when the destination wants to be left alone.
+    quiet_until: Option<Millis>,
     /// The pending set may hold pairs that are not in memory and that the reading under way, if
     /// there is one, may have passed already: it must be read from its beginning.
     overflowed: bool,
+    /// Held devices made room for others: the pending set must be read once held ones are due.
+    forgotten: bool,
     reading: Reading,
     next_message: u64,
 }
@@ -213,14 +125,22 @@ impl<P> Dispatcher<P> {
             settings,
             lanes,
             breaker: Breaker::default(),
+            pace: Pace::default(),
             actions: VecDeque::new(),
             messages: HashMap::default(),
             ready: VecDeque::new(),
             retries: BinaryHeap::new(),
             in_flight: 0,
-            reserved: 0,
-            probes: 0,
+            reserved_users: 0,
+            probe: Probe::None,
+            probed_held: false,
+            release: Release {
+                not_before: Millis(0),
+                pause: RELEASE_FIRST,
+            },
+            quiet_until: None,
             overflowed: true,
+            forgotten: false,
             reading: Reading::Idle,
             next_message: 0,
         }
@@ -229,7 +149,22 @@ impl<P> Dispatcher<P> {
     /// How the destination has been answering.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.breaker.health()
+        match (self.breaker.health(), self.pace.ramping_since()) {
+            (Health::Healthy, Some(since)) => Health::Recovering { since },
+            (health, _) => health,
+        }
+    }
+
+    /// Since when the destination refuses us; `None` when it does not.
+    #[must_use]
+    pub fn refused_since(&self) -> Option<Millis> {
+        self.breaker.refused_since()
+    }
+
+    /// Until when the destination asked to be left alone; `None` when it did not, or that is over.
+    #[must_use]
+    pub fn quiet_until(&self) -> Option<Millis> {
+        self.quiet_until
     }
 
     /// Devices waiting in memory, per namespace added up.
@@ -244,6 +179,11 @@ impl<P> Dispatcher<P> {
         self.lanes.iter().map(Lane::held_len).sum()
     }
 
+    /// Devices whose state is kept in memory, those of a batch left out.
+    fn kept(&self) -> usize {
+        self.lanes.iter().map(Lane::len).sum()
+    }
+
     /// Messages being attempted or waiting for their retry.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -254,9 +194,10 @@ impl<P> Dispatcher<P> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.in_flight == 0
-            && self.reserved == 0
+            && self.reserved_users == 0
             && self.ready.is_empty()
             && !self.overflowed
+            && !self.forgotten
             && self.reading == Reading::Idle
             && self.waiting() == 0
             && self.actions.is_empty()
@@ -283,12 +224,7 @@ impl<P> Dispatcher<P> {
 
     /// A device has something to tell.
     pub fn hint(&mut self, now: Millis, hint: &Hint) {
-        let room = self.lanes.iter().map(Lane::len).sum::<usize>() < self.settings.waiting_max;
-        let Some(lane) = self
-            .lanes
-            .iter_mut()
-            .find(|lane| lane.namespace == hint.namespace)
-        else {
+        let Some(index) = self.lane(hint.namespace) else {
             return;
         };
         let turn = Turn {
@@ -299,19 +235,23 @@ impl<P> Dispatcher<P> {
             seq: hint.seq,
             turn,
         };
-        if lane.touch(&hint.uuid, touch, room) {
+        let room = self.kept() < self.settings.waiting_max;
+        let mut touch_lane = |room| {
+            let lane = self.lanes.get_mut(index);
+            lane.is_some_and(|lane| lane.touch(&hint.uuid, touch, room))
+        };
+        if touch_lane(room) {
             return;
         }
         // Held devices are only waiting for better times; new ones have the right of way.
-        if self.lanes.iter_mut().any(Lane::forget_held)
-            && let Some(lane) = self
-                .lanes
-                .iter_mut()
-                .find(|lane| lane.namespace == hint.namespace)
-        {
-            lane.touch(&hint.uuid, touch, true);
+        if self.lanes.iter_mut().any(Lane::forget_held) {
+            self.forgotten = true;
+            if let Some(lane) = self.lanes.get_mut(index) {
+                lane.touch(&hint.uuid, touch, true);
+            }
+        } else {
+            self.overflowed = true;
         }
-        self.overflowed = true;
     }
 
     /// Hints were lost on the way: the pending set must be read again.
@@ -322,6 +262,9 @@ impl<P> Dispatcher<P> {
     /// A part of the pending set was read, and every row of it hinted; `complete` when it was the
     /// last part.
     pub fn rescanned(&mut self, complete: bool) {
+        if self.reading != Reading::Asked {
+            return;
+        }
         self.reading = if complete {
             Reading::Idle
         } else {
@@ -329,21 +272,29 @@ impl<P> Dispatcher<P> {
         };
     }
 
-    /// The answer to [`Action::Take`]: the devices in the order of the action.
+    /// The answer to [`Action::Take`]: the devices in the order of the action. What nobody asked for is
+    /// passed over.
     pub fn taken(&mut self, kind: Kind, namespace: DataSourceId, users: Vec<Taken<P>>) {
         let Some(index) = self.lane(namespace) else {
             return;
         };
-        self.unreserve(kind, users.len());
-        let mut members = Vec::new();
-        let mut objects = Vec::new();
+        let first = self.next_message;
+        let mut probed = false;
+        let (mut members, mut objects) = (Vec::new(), Vec::new());
         for user in users {
             let Some(lane) = self.lanes.get_mut(index) else {
                 return;
             };
-            if !lane.taken(&user) {
+            let taken = lane.taken(kind, &user);
+            if taken == TakenAs::Unasked {
                 continue;
             }
+            self.unreserve(kind);
+            probed |= match &self.probe {
+                Probe::Asked(uuid) => kind == Kind::Realtime && *uuid == user.uuid,
+                Probe::AskedBatch => kind == Kind::Batch,
+                _ => false,
+            };
             for (number, object) in user.objects.into_iter().enumerate() {
                 members.push((user.uuid.clone(), number));
                 objects.push(object);
@@ -356,15 +307,22 @@ impl<P> Dispatcher<P> {
         if !objects.is_empty() {
             self.make_message(kind, index, members, objects);
         }
+        if probed {
+            // Without anything to tell it is no probe.
+            self.probe = if self.next_message > first {
+                Probe::Sent(MessageId(first))
+            } else {
+                Probe::Due
+            };
+        }
     }
 
-    fn unreserve(&mut self, kind: Kind, users: usize) {
-        let messages = users.div_ceil(self.settings.users_max.max(1));
+    fn unreserve(&mut self, kind: Kind) {
         let reserved = match kind {
-            Kind::Realtime => &mut self.reserved,
-            Kind::Batch => &mut self.batch.reserved,
+            Kind::Realtime => &mut self.reserved_users,
+            Kind::Batch => &mut self.batch.reserved_users,
         };
-        *reserved = reserved.saturating_sub(messages);
+        *reserved = reserved.saturating_sub(1);
     }
 
     /// The devices of a [`Action::Take`] in real time could not be read; they wait again.
@@ -372,16 +330,18 @@ impl<P> Dispatcher<P> {
         let Some(index) = self.lane(namespace) else {
             return;
         };
-        self.unreserve(Kind::Realtime, users.len());
-        if let Some(lane) = self.lanes.get_mut(index) {
-            for uuid in users {
-                lane.put_back(
-                    uuid,
-                    Turn {
-                        objects: 1,
-                        since: now,
-                    },
-                );
+        let turn = Turn {
+            objects: 1,
+            since: now,
+        };
+        for uuid in users {
+            let lane = self.lanes.get_mut(index);
+            if !lane.is_some_and(|lane| lane.put_back(uuid, turn)) {
+                continue;
+            }
+            self.unreserve(Kind::Realtime);
+            if self.probe == Probe::Asked(uuid.clone()) {
+                self.probe = Probe::Due;
             }
         }
     }
@@ -395,15 +355,14 @@ impl<P> Dispatcher<P> {
     ) {
         let id = MessageId(self.next_message);
         self.next_message += 1;
-        self.messages.insert(
-            id,
-            Message {
-                kind,
-                lane,
-                members,
-                attempts: 0,
-            },
-        );
+        let message = Message {
+            kind,
+            lane,
+            members,
+            attempts: 0,
+            stage: Stage::Ready,
+        };
+        self.messages.insert(id, message);
         match kind {
             Kind::Realtime => self.ready.push_back((id, objects)),
             Kind::Batch => self.batch.ready.push_back((id, objects)),
@@ -416,75 +375,119 @@ impl<P> Dispatcher<P> {
             .position(|lane| lane.namespace == namespace)
     }
 
-    /// An attempt ended. `retry_delay` replaces the configured pause before a retry.
-    pub fn attempted(
-        &mut self,
-        now: Millis,
-        id: MessageId,
-        success: bool,
-        retry_delay: Option<Duration>,
-    ) {
-        let Some(message) = self.messages.get_mut(&id) else {
+    /// An attempt ended. An outcome that nobody asked for changes nothing.
+    pub fn attempted(&mut self, now: Millis, id: MessageId, outcome: Outcome) {
+        let message = self.messages.get_mut(&id);
+        let Some(message) = message.filter(|message| message.stage == Stage::Attempted) else {
             return;
         };
         message.attempts += 1;
-        if !success && message.attempts <= self.settings.retries {
-            let pause = retry_delay.unwrap_or(self.settings.retry_delay);
-            self.retries.push(Reverse((now.plus(pause), id)));
+        let again = message.attempts <= self.settings.retries;
+        message.stage = Stage::Waiting;
+        if outcome == Outcome::Acknowledged {
+            self.end_message(now, id, None);
             return;
         }
-        let kind = message.kind;
-        self.in_flight -= 1;
-        if kind == Kind::Batch {
-            self.batch.ended(success);
+        let mut retry_at = now.plus(self.settings.retry_delay);
+        if let Outcome::Busy { pause } = outcome {
+            let until = now.plus(pause.min(QUIET_MAX));
+            retry_at = retry_at.max(until);
+            self.leave_alone(now, until);
         }
-        if success {
-            if self.breaker.succeeded() {
-                self.recover();
-            }
-        } else {
-            self.breaker.gave_up(now, kind);
+        self.breaker.attempt_failed(now);
+        if again {
+            self.retries.push(Reverse((retry_at, id)));
+            return;
         }
-        self.end_message(now, id, success);
+        let verdict = match outcome {
+            Outcome::Refused => Verdict::Refused,
+            _ => Verdict::Failed,
+        };
+        self.end_message(now, id, Some(verdict));
     }
 
-    fn end_message(&mut self, now: Millis, id: MessageId, success: bool) {
+    /// The destination asked for time.
+    fn leave_alone(&mut self, now: Millis, until: Millis) {
+        let until = self.quiet_until.unwrap_or(until).max(until);
+        self.quiet_until = Some(until);
+        self.pace.slow_down(now, until);
+    }
+
+    /// A message came to its end: with success, or given up.
+    fn end_message(&mut self, now: Millis, id: MessageId, given_up: Option<Verdict>) {
         let Some(message) = self.messages.remove(&id) else {
             return;
         };
+        self.in_flight -= 1;
+        if message.kind == Kind::Batch {
+            self.batch.ended(given_up.is_none());
+        }
+        if self.probe == Probe::Sent(id) {
+            self.probe = Probe::None;
+        }
+        match given_up {
+            None => self.succeeded(now),
+            Some(verdict) => {
+                if self.breaker.gave_up(now, message.kind, verdict) {
+                    self.pace.end_ramp();
+                }
+                self.pace.gave_up();
+            }
+        }
+        self.settle(now, id, message, given_up);
+    }
+
+    fn succeeded(&mut self, now: Millis) {
+        self.pace.acknowledged(now);
+        let recovery = self.breaker.succeeded();
+        if recovery == Recovery::None {
+            return;
+        }
+        self.probe = Probe::None;
+        if recovery == Recovery::FromOpen {
+            self.pace.begin_ramp(now);
+            self.release_held(now);
+        }
+    }
+
+    /// Hands out what became of the devices of a message for which it was the last one out.
+    fn settle(&mut self, now: Millis, id: MessageId, message: Message, given_up: Option<Verdict>) {
         let Some(lane) = self.lanes.get_mut(message.lane) else {
             return;
         };
-        let mut users = Vec::new();
+        let (mut users, mut any_held) = (Vec::new(), false);
         for (uuid, object) in message.members {
-            let Some(Done {
-                seq,
-                acknowledged,
-                removal,
-            }) = lane.object_done(&uuid, object, success)
-            else {
+            let Some(ended) = lane.object_done(&uuid, object, given_up) else {
                 continue;
+            };
+            let after_failure = if ended.keep {
+                FailurePolicy::Hold
+            } else {
+                self.settings.after_failure
             };
             let user = SettledUser {
                 uuid,
-                seq,
-                acknowledged,
+                seq: ended.seq,
+                acknowledged: ended.acknowledged,
+                after_failure,
             };
             // What a batch could not tell stays in its set on disk.
             let hold = message.kind == Kind::Realtime
                 && !user.delivered()
-                && (removal || self.settings.after_failure == FailurePolicy::Hold);
+                && after_failure == FailurePolicy::Hold;
             let objects = u16::try_from(user.acknowledged.len()).unwrap_or(u16::MAX);
-            lane.land(
-                &user.uuid,
-                hold.then_some(Turn {
-                    objects,
-                    since: now,
-                }),
-            );
+            let turn = Turn {
+                objects,
+                since: now,
+            };
+            let seq = user.seq;
+            any_held |= lane.land(&user.uuid, hold.then_some(Touch { seq, turn }));
             users.push(user);
         }
         let namespace = lane.namespace;
+        if any_held && now.since(self.release.not_before) > RELEASE_MAX {
+            self.release.pause = RELEASE_FIRST;
+        }
         self.actions.push_back(Action::Settle {
             message: id,
             kind: message.kind,
@@ -493,66 +496,29 @@ impl<P> Dispatcher<P> {
         });
     }
 
-    /// The destination answers again: what was held is due.
-    fn recover(&mut self) {
+    /// What was held is due.
+    fn release_held(&mut self, now: Millis) {
         for lane in &mut self.lanes {
-            lane.release(usize::MAX);
+            lane.release();
         }
+        self.overflowed |= std::mem::take(&mut self.forgotten);
+        self.release.not_before = now.plus(self.release.pause);
+        self.release.pause = (self.release.pause * 2).min(RELEASE_MAX);
     }
 
     /// Changes the settings. What waits in a namespace that is gone is still taken, and found to have
-    /// nothing to tell.
-    pub fn reconfigure(&mut self, settings: Settings) {
+    /// nothing to tell. A destination that was paused is sent what waited at a rate that grows, if it
+    /// is known what it takes.
+    pub fn reconfigure(&mut self, now: Millis, settings: Settings) {
+        let resumed = self.settings.paused && !settings.paused;
         let namespaces = std::mem::take(&mut self.settings.namespaces);
         self.settings = Settings {
             namespaces,
             ..settings
         };
-    }
-
-    /// The next thing to do now, if any. Call until `None`.
-    pub fn poll(&mut self, now: Millis) -> Option<Action<P>> {
-        if let Some(action) = self.actions.pop_front() {
-            return Some(action);
+        if resumed && self.pace.is_known() {
+            self.pace.begin_ramp(now);
         }
-        if let Some(&Reverse((due, id))) = self.retries.peek()
-            && due <= now
-        {
-            self.retries.pop();
-            return Some(Action::Retry { message: id });
-        }
-        if self.in_flight < self.settings.in_flight_max
-            && let Some((kind, message, objects)) = self.next_ready()
-        {
-            self.in_flight += 1;
-            let lane = self
-                .messages
-                .get(&message)
-                .and_then(|m| self.lanes.get(m.lane));
-            let namespace = lane.map_or(DataSourceId::NONE, |lane| lane.namespace);
-            return Some(Action::Send {
-                message,
-                kind,
-                namespace,
-                objects,
-            });
-        }
-        if self.settings.paused {
-            return None;
-        }
-        self.prepare_probe(now);
-        self.poll_take(now)
-            .or_else(|| self.poll_rescan())
-            .or_else(|| self.poll_batch(now))
-    }
-
-    /// Messages that are built; those of a batch come last.
-    fn next_ready(&mut self) -> Option<(Kind, MessageId, Vec<P>)> {
-        if let Some((message, objects)) = self.ready.pop_front() {
-            return Some((Kind::Realtime, message, objects));
-        }
-        let (message, objects) = self.batch.next_ready(self.settings.in_flight_max)?;
-        Some((Kind::Batch, message, objects))
     }
 
     /// Outcomes that are known but not handed out yet; for a caller that stops and begins nothing
@@ -560,157 +526,9 @@ impl<P> Dispatcher<P> {
     pub fn settled(&mut self) -> Vec<Action<P>> {
         self.actions.drain(..).collect()
     }
-
-    fn prepare_probe(&mut self, now: Millis) {
-        if !self.breaker.take_probe(now) {
-            return;
-        }
-        self.probes = 1;
-        let released = self.lanes.iter_mut().any(|lane| lane.release(1) > 0);
-        if !released && self.waiting() == 0 {
-            // Whatever is held lies in the pending set only.
-            self.overflowed = true;
-        }
-    }
-
-    fn may_take(&self) -> usize {
-        if self.breaker.is_open() {
-            return self.probes.min(1);
-        }
-        let busy = self.in_flight + self.reserved + self.ready.len();
-        self.settings
-            .in_flight_max
-            .saturating_sub(busy)
-            .min(MESSAGES_PER_TAKE_MAX)
-    }
-
-    fn poll_take(&mut self, now: Millis) -> Option<Action<P>> {
-        let messages_max = self.may_take();
-        if messages_max == 0 {
-            return None;
-        }
-        let Settings {
-            users_max, linger, ..
-        } = self.settings;
-        let due = |lane: &Lane| lane.due(users_max, linger, now).filter(|&due| due <= now);
-        let (_, lane) = self
-            .lanes
-            .iter_mut()
-            .filter_map(|lane| Some((due(lane)?, lane)))
-            .min_by_key(|(due, _)| *due)?;
-        let mut users = Vec::with_capacity(users_max);
-        for _ in 0..messages_max {
-            if lane.due(users_max, linger, now).is_none_or(|due| due > now) {
-                break;
-            }
-            lane.take(users_max, &mut users);
-        }
-        if users.is_empty() {
-            return None;
-        }
-        self.probes = 0;
-        self.reserved += users.len().div_ceil(users_max.max(1));
-        Some(Action::Take {
-            kind: Kind::Realtime,
-            namespace: lane.namespace,
-            users,
-        })
-    }
-
-    fn poll_rescan(&mut self) -> Option<Action<P>> {
-        let room = self.lanes.iter().map(Lane::len).sum::<usize>() * 2 <= self.settings.waiting_max;
-        let wanted = match self.reading {
-            Reading::Idle => self.overflowed,
-            Reading::Asked => false,
-            Reading::Between => true,
-        };
-        if !wanted || !room || self.breaker.is_open() && self.probes == 0 {
-            return None;
-        }
-        if self.reading == Reading::Idle {
-            self.overflowed = false;
-        }
-        self.reading = Reading::Asked;
-        Some(Action::Rescan)
-    }
-
-    fn poll_batch(&mut self, now: Millis) -> Option<Action<P>> {
-        let hold = self.settings.after_failure == FailurePolicy::Hold;
-        let messages_max = self.may_take_batch(now);
-        let users_max = self.settings.users_max.max(1);
-        match self
-            .batch
-            .next(now, &mut self.lanes, users_max, messages_max, hold)?
-        {
-            Next::Take { lane, users } => {
-                self.probes = 0;
-                let namespace = self.lanes.get(lane)?.namespace;
-                let kind = Kind::Batch;
-                Some(Action::Take {
-                    kind,
-                    namespace,
-                    users,
-                })
-            }
-            Next::Page { first } => Some(Action::BatchPage { first }),
-            Next::Done => Some(Action::BatchDone),
-        }
-    }
-
-    /// Messages of a batch that may be built now: none while one in real time is ready or due, and
-    /// none but a probe while the destination is failing.
-    fn may_take_batch(&self, now: Millis) -> usize {
-        let Settings {
-            users_max, linger, ..
-        } = self.settings;
-        let due = |lane: &Lane| {
-            lane.due(users_max, linger, now)
-                .is_some_and(|due| due <= now)
-        };
-        if !self.ready.is_empty() || self.lanes.iter().any(due) {
-            return 0;
-        }
-        if !self.breaker.is_healthy() {
-            return self.probes.min(1);
-        }
-        let busy = self.in_flight + self.reserved + self.batch.waiting_messages();
-        self.settings
-            .in_flight_max
-            .saturating_sub(busy)
-            .min(self.batch.room(self.settings.in_flight_max))
-            .min(batch::messages_per_take(users_max, MESSAGES_PER_TAKE_MAX))
-    }
-
-    /// The next moment at which [`Dispatcher::poll`] can have something to do without further
-    /// input; `None` when only input can change that.
-    #[must_use]
-    pub fn next_wakeup(&self, now: Millis) -> Option<Millis> {
-        let retry = self.retries.peek().map(|Reverse((due, _))| *due);
-        if self.settings.paused {
-            return retry;
-        }
-        let lanes = (self.may_take() > 0)
-            .then(|| {
-                let Settings {
-                    users_max, linger, ..
-                } = self.settings;
-                self.lanes
-                    .iter()
-                    .filter_map(|lane| lane.due(users_max, linger, now))
-                    .min()
-            })
-            .flatten();
-        [
-            retry,
-            lanes,
-            self.breaker.next_probe(),
-            self.batch.next_pass(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

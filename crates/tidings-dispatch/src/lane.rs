@@ -1,12 +1,12 @@
 //! The devices of one namespace that wait for one destination, in order of age.
 
-use crate::{Kind, Taken};
+use crate::{Kind, Taken, types::Verdict};
 use hashbrown::HashMap;
 use std::{collections::VecDeque, time::Duration};
 use tidings_model::{DataSourceId, DeviceUuid, Millis};
 
 /// Where one device stands in one lane.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Place {
     /// In the queue.
     Waiting(Turn),
@@ -18,11 +18,13 @@ pub(crate) enum Place {
         seq: u64,
         acknowledged: Vec<bool>,
         outstanding: usize,
-        removal: bool,
+        /// It is held when it is given up, whatever the policy: it holds a zero, or the destination
+        /// refuses us.
+        keep: bool,
         touched: Option<Touch>,
     },
-    /// Its message was given up; it waits for a trigger, a probe or recovery.
-    Held(Turn),
+    /// Its message was given up; it waits for a later touch, a probe or recovery.
+    Held(Touch),
 }
 
 /// A turn in the queue.
@@ -39,17 +41,27 @@ pub(crate) struct Touch {
     pub(crate) turn: Turn,
 }
 
-/// What the flight of a device came to.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) seq: u64,
-    /// Per user object.
-    pub(crate) acknowledged: Vec<bool>,
-    /// It held a Status 0.
-    pub(crate) removal: bool,
+/// What a device turned out to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakenAs {
+    /// Nobody asked for it: nothing has changed.
+    Unasked,
+    /// Nothing to tell.
+    Nothing,
+    /// User objects, which are on their way now.
+    InFlight,
 }
 
+/// A device whose last user object came to its end.
 #[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) seq: u64,
+    pub(crate) acknowledged: Vec<bool>,
+    /// It is to be held if it was given up, whatever the policy.
+    pub(crate) keep: bool,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct Lane {
     pub(crate) namespace: DataSourceId,
     places: HashMap<DeviceUuid, Place, foldhash::fast::RandomState>,
@@ -112,6 +124,8 @@ impl Lane {
                     ..touch
                 });
             }
+            // Not a change, but the row of the pending set that was given up.
+            Some(Place::Held(held)) if touch.seq <= held.seq => {}
             Some(Place::Held(_)) => {
                 self.held_count -= 1;
                 self.wait(uuid.clone(), touch.turn);
@@ -128,15 +142,32 @@ impl Lane {
         self.places.insert(uuid, Place::Waiting(turn));
     }
 
+    /// Since when the first in the queue waits.
+    pub(crate) fn oldest(&self) -> Option<Millis> {
+        match self.places.get(self.waiting.front()?) {
+            Some(Place::Waiting(turn)) => Some(turn.since),
+            _ => None,
+        }
+    }
+
+    /// Since when the device is held that is to be tried first.
+    pub(crate) fn oldest_held(&mut self) -> Option<Millis> {
+        while let Some(uuid) = self.held.front() {
+            if let Some(Place::Held(touch)) = self.places.get(uuid) {
+                return Some(touch.turn.since);
+            }
+            self.held.pop_front();
+        }
+        None
+    }
+
     /// When the lane's next message is due without further company; `None` when nobody waits.
     pub(crate) fn due(&self, objects_max: usize, linger: Duration, now: Millis) -> Option<Millis> {
+        let oldest = self.oldest()?;
         if self.waiting_objects >= objects_max {
             return Some(now);
         }
-        let Some(Place::Waiting(turn)) = self.places.get(self.waiting.front()?) else {
-            return None;
-        };
-        Some(turn.since.plus(linger))
+        Some(oldest.plus(linger))
     }
 
     /// Moves the devices of one message, oldest first, out of the queue: as many as fit into
@@ -166,6 +197,26 @@ impl Lane {
         }
     }
 
+    /// Moves one device out of the queue: the first.
+    pub(crate) fn take_first(&mut self) -> Option<DeviceUuid> {
+        let mut users = Vec::with_capacity(1);
+        self.take(1, &mut users);
+        users.pop()
+    }
+
+    /// Moves the device that has been held for longest out of its place.
+    pub(crate) fn take_held(&mut self) -> Option<DeviceUuid> {
+        self.oldest_held()?;
+        let uuid = self.held.pop_front()?;
+        self.held_count -= 1;
+        let place = Place::Taking {
+            kind: Kind::Realtime,
+            touched: None,
+        };
+        self.places.insert(uuid.clone(), place);
+        Some(uuid)
+    }
+
     /// Moves a device of a batch out of its queue, unless something is being told about it already.
     pub(crate) fn take_batch(&mut self, uuid: &DeviceUuid) -> bool {
         if self.places.contains_key(uuid) {
@@ -185,82 +236,97 @@ impl Lane {
         std::mem::take(&mut self.freed)
     }
 
-    /// The device's user objects were built from the state of touch `seq`; a batch answers no touch
-    /// and names 0. False when there are none, or they were not asked for.
-    pub(crate) fn taken<P>(&mut self, taken: &Taken<P>) -> bool {
+    /// The device's user objects were built from the state of a touch; a batch answers no touch and
+    /// names 0.
+    pub(crate) fn taken<P>(&mut self, asked: Kind, taken: &Taken<P>) -> TakenAs {
         let (uuid, seq, objects) = (&taken.uuid, taken.seq, taken.objects.len());
         let Some(&Place::Taking { kind, touched }) = self.places.get(uuid) else {
-            return false;
+            return TakenAs::Unasked;
         };
+        if kind != asked {
+            return TakenAs::Unasked;
+        }
         let touched = touched.filter(|touch| touch.seq > seq);
         if objects == 0 {
             self.end(uuid, touched);
-            return false;
+            return TakenAs::Nothing;
         }
-        let acknowledged = vec![false; objects];
         let place = Place::InFlight {
             kind,
             seq,
-            acknowledged,
+            acknowledged: vec![false; objects],
             outstanding: objects,
-            removal: taken.removal,
+            keep: taken.removal,
             touched,
         };
         self.places.insert(uuid.clone(), place);
-        true
+        TakenAs::InFlight
     }
 
-    /// The device could not be taken now: back to the end of the queue.
-    pub(crate) fn put_back(&mut self, uuid: &DeviceUuid, turn: Turn) {
-        if let Some(Place::Taking { .. }) = self.places.get(uuid) {
-            self.leave(uuid);
+    /// The device could not be taken now: back to the end of the queue. False when nobody asked.
+    pub(crate) fn put_back(&mut self, uuid: &DeviceUuid, turn: Turn) -> bool {
+        let asked = matches!(
+            self.places.get(uuid),
+            Some(Place::Taking {
+                kind: Kind::Realtime,
+                ..
+            })
+        );
+        if asked {
             self.wait(uuid.clone(), turn);
         }
+        asked
     }
 
-    /// One object of the device came to its end. What its flight came to when it was the last.
+    /// One object of the device came to its end, with success if there is no verdict. What is known of
+    /// the device when it was the last.
     pub(crate) fn object_done(
         &mut self,
         uuid: &DeviceUuid,
         object: usize,
-        success: bool,
-    ) -> Option<Done> {
+        given_up: Option<Verdict>,
+    ) -> Option<Ended> {
         let Some(Place::InFlight {
             seq,
             acknowledged,
             outstanding,
-            removal,
+            keep,
             ..
         }) = self.places.get_mut(uuid)
         else {
             return None;
         };
         if let Some(flag) = acknowledged.get_mut(object) {
-            *flag = success;
+            *flag = given_up.is_none();
         }
+        *keep |= given_up == Some(Verdict::Refused);
         *outstanding = outstanding.saturating_sub(1);
-        (*outstanding == 0).then(|| Done {
+        (*outstanding == 0).then(|| Ended {
             seq: *seq,
             acknowledged: std::mem::take(acknowledged),
-            removal: *removal,
+            keep: *keep,
         })
     }
 
     /// The device's flight is over. With a touch since, it waits again; otherwise it is forgotten,
-    /// or held in its old turn.
-    pub(crate) fn land(&mut self, uuid: &DeviceUuid, hold: Option<Turn>) {
+    /// or held. True when it is held.
+    pub(crate) fn land(&mut self, uuid: &DeviceUuid, hold: Option<Touch>) -> bool {
         let Some(Place::InFlight { touched, .. }) = self.places.get(uuid) else {
-            return;
+            return false;
         };
         let touched = *touched;
         match hold {
-            Some(turn) if touched.is_none() => {
-                self.places.insert(uuid.clone(), Place::Held(turn));
+            Some(touch) if touched.is_none() => {
+                self.places.insert(uuid.clone(), Place::Held(touch));
                 self.held.push_back(uuid.clone());
                 self.held_count += 1;
                 self.compact_held();
+                true
             }
-            _ => self.end(uuid, touched),
+            _ => {
+                self.end(uuid, touched);
+                false
+            }
         }
     }
 
@@ -287,20 +353,14 @@ impl Lane {
         }
     }
 
-    /// Moves up to `count` held devices back into the queue.
-    pub(crate) fn release(&mut self, count: usize) -> usize {
-        let mut released = 0;
-        while released < count {
-            let Some(uuid) = self.held.pop_front() else {
-                break;
-            };
-            if let Some(&Place::Held(turn)) = self.places.get(&uuid) {
+    /// Moves all held devices back into the queue.
+    pub(crate) fn release(&mut self) {
+        for uuid in std::mem::take(&mut self.held) {
+            if let Some(&Place::Held(touch)) = self.places.get(&uuid) {
                 self.held_count -= 1;
-                self.wait(uuid, turn);
-                released += 1;
+                self.wait(uuid, touch.turn);
             }
         }
-        released
     }
 
     /// Forgets a held device, to make room; the pending set still has it.

@@ -11,8 +11,11 @@
 //!   it is in flight is remembered and sent after the outcome;
 //! - memory is bounded by [`Settings::waiting_max`]; what does not fit is read again from the
 //!   pending set, which is the truth ([`Action::Rescan`]);
+//! - nothing pending is forgotten: a device that is not in memory is found by the next reading;
 //! - a batch waits for real time: none of its messages is built while one in real time is ready,
 //!   and they take at most half of the places in flight;
+//! - a destination that does not answer is probed with one device at a time, at least every 30 s, and
+//!   is sent what waited at no more than 1.1 times the rate before once it answers;
 //! - every message is attempted at most `1 + retries` times, with the same bytes.
 #![forbid(unsafe_code)]
 
@@ -20,6 +23,9 @@ mod batch;
 mod breaker;
 mod dispatcher;
 mod lane;
+mod pace;
+mod types;
 
 pub use breaker::Health;
-pub use dispatcher::{Action, Dispatcher, Hint, Kind, MessageId, Settings, SettledUser, Taken};
+pub use dispatcher::{Dispatcher, QUIET_MAX};
+pub use types::{Action, Hint, Kind, MessageId, Outcome, Settings, SettledUser, Taken};

@@ -4,14 +4,11 @@
 
 mod attempts;
 mod batches;
+mod destinations;
 mod query;
 mod why;
 
-use crate::{
-    destination::read,
-    server::Shared,
-    stats::{DestinationState, NamedStats},
-};
+use crate::{destination::read, server::Shared};
 use axum::{
     Json, Router,
     extract::State,
@@ -24,7 +21,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tidings_collect::Problem;
-use tidings_dispatch::Health;
 use tidings_model::Timestamp;
 use tidings_store::{Store, StoreError};
 use tokio::sync::oneshot;
@@ -78,7 +74,11 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let stats = &shared.stats;
-    let destinations: Vec<_> = shared.destinations().iter().map(destination).collect();
+    let destinations: Vec<_> = shared
+        .destinations()
+        .iter()
+        .map(destinations::figures)
+        .collect();
     let reload = shared.reload_state();
     Json(json!({
         "now": shared.clock.now().to_string(),
@@ -96,46 +96,6 @@ async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "disk_full": *stats.disk_full.borrow(),
         "destinations": destinations,
     }))
-}
-
-fn destination(named: &NamedStats) -> Value {
-    let stats = &named.stats;
-    let DestinationState {
-        health,
-        failing_since,
-        last_failure,
-        waiting,
-        held,
-        in_flight,
-        next_batch,
-        refused,
-    } = stats.state();
-    let health = match (&refused, health) {
-        (Some(_), _) => "refused",
-        (None, None) => "starting",
-        (None, Some(Health::Healthy)) => "healthy",
-        (None, Some(Health::Failing { .. })) => "failing",
-        (None, Some(Health::Open { .. })) => "open",
-    };
-    json!({
-        "id": named.id.0,
-        "name": named.name,
-        "health": health,
-        "failing_since": failing_since.map(|since| since.to_string()),
-        "last_failure": last_failure,
-        "refused": refused,
-        "waiting": waiting,
-        "held": held,
-        "in_flight": in_flight,
-        "next_batch": next_batch.map(|at| at.to_string()),
-        "messages_delivered": read(&stats.messages_delivered),
-        "messages_failed": read(&stats.messages_failed),
-        "users_told": read(&stats.users_told),
-        "attempts": read(&stats.attempts),
-        "attempts_reused": read(&stats.attempts_reused),
-        "bytes_sent": read(&stats.bytes_sent),
-        "attempt_micros": read(&stats.attempt_micros),
-    })
 }
 
 #[derive(Deserialize)]

@@ -594,7 +594,6 @@ impl Core {
         destination: DestinationId,
         namespace: DataSourceId,
         users: &[SettledUser],
-        policy: FailurePolicy,
         reason: &str,
         rows: &R,
         changes: &mut impl Changes,
@@ -618,7 +617,7 @@ impl Core {
             } else {
                 // A zero is owed until it was acknowledged, whatever becomes of the ones.
                 let zeros = flight.objects.iter().any(|object| !object.zeros.is_empty());
-                let held = zeros || policy == FailurePolicy::Hold;
+                let held = zeros || user.after_failure == FailurePolicy::Hold;
                 if !held {
                     settled = self
                         .engine

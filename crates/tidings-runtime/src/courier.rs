@@ -17,17 +17,14 @@ use crate::{
     schedule::Lateness,
     settings::dispatch_settings,
     signing::Signatures,
-    stats::{DestinationStats, add},
+    stats::{Alert, DestinationState, DestinationStats, add},
 };
 use bytes::Bytes;
 use hashbrown::HashMap;
-use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId, Taken};
-use tidings_egress::{Attempt, Request};
+use std::{collections::VecDeque, sync::Arc};
+use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId, Outcome, Taken};
+use tidings_egress::{Attempt, Request, Response};
 use tidings_model::{DataSourceId, Destination, DeviceUuid, FailurePolicy, Millis, Timestamp};
-
-/// Longest pause that a partner's `Retry-After` can ask for before a retry.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// The time, twice: the clock of events, and the one that network deadlines and pauses go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +75,15 @@ struct Outgoing {
     log: MessageLog,
     /// Why the last attempt failed; `None` before the first and after one that succeeded.
     failure: Option<String>,
+}
+
+impl Now {
+    /// The clock's time at a moment that is near.
+    fn time_of(self, at: Millis) -> Timestamp {
+        let seconds = at.since(self.millis).as_millis().div_ceil(1000);
+        self.time
+            .plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+    }
 }
 
 impl Courier {
@@ -271,25 +277,21 @@ impl Courier {
     /// An attempt ended: with a response or a failure, or, as an error, before it was made, for want
     /// of a token.
     pub fn attempted(&mut self, now: Now, message: MessageId, attempt: &Result<Attempt, String>) {
-        let (success, delay) = match attempt {
-            Ok(attempt) => {
-                let micros = usize::try_from(attempt.timings.total.as_micros()).unwrap_or(0);
-                add(&self.stats.attempt_micros, micros);
-                add(&self.stats.attempts_reused, usize::from(attempt.reused));
-                match &attempt.result {
-                    Ok(response) => (
-                        self.destination.success_codes.contains(&response.status),
-                        response
-                            .retry_after
-                            .filter(|_| matches!(response.status, 429 | 503)),
-                    ),
-                    Err(_) => (false, None),
-                }
-            }
-            Err(_) => (false, None),
+        if let Ok(attempt) = attempt {
+            let micros = usize::try_from(attempt.timings.total.as_micros()).unwrap_or(0);
+            add(&self.stats.attempt_micros, micros);
+            add(&self.stats.attempts_reused, usize::from(attempt.reused));
+        }
+        let outcome = match attempt {
+            Ok(Attempt {
+                result: Ok(response),
+                ..
+            }) => self.outcome(response),
+            _ => Outcome::Failed,
         };
+        self.stats.count(outcome);
         if let Some(outgoing) = self.messages.get_mut(&message) {
-            let delivered = if success {
+            let delivered = if outcome == Outcome::Acknowledged {
                 Delivered::Yes
             } else {
                 Delivered::No
@@ -297,7 +299,7 @@ impl Courier {
             outgoing
                 .log
                 .push(outgoing.request.body(), attempt, delivered);
-            outgoing.failure = (!success).then(|| match attempt {
+            outgoing.failure = (outcome != Outcome::Acknowledged).then(|| match attempt {
                 Ok(attempt) => match &attempt.result {
                     Ok(_) => attempt.outcome(),
                     Err(failure) => failure.to_string(),
@@ -305,9 +307,20 @@ impl Courier {
                 Err(failure) => failure.clone(),
             });
         }
-        let delay = delay.map(|delay| delay.clamp(self.destination.retry_delay, RETRY_AFTER_MAX));
-        self.dispatcher
-            .attempted(now.millis, message, success, delay);
+        self.dispatcher.attempted(now.millis, message, outcome);
+    }
+
+    /// What an answer means. With OAuth a 401 that is about the token costs the retry, for which
+    /// there is a fresh one.
+    fn outcome(&self, response: &Response) -> Outcome {
+        match (response.status, response.retry_after) {
+            (status, _) if self.destination.success_codes.contains(&status) => {
+                Outcome::Acknowledged
+            }
+            (401 | 403 | 404, _) => Outcome::Refused,
+            (429 | 503, Some(pause)) => Outcome::Busy { pause },
+            _ => Outcome::Failed,
+        }
     }
 
     fn settle(
@@ -327,7 +340,9 @@ impl Courier {
                 destination = self.destination.id.0,
                 users = outgoing.users,
                 failure,
-                held = self.destination.after_failure == FailurePolicy::Hold,
+                held = users
+                    .iter()
+                    .all(|user| user.after_failure == FailurePolicy::Hold),
                 batch = kind == Kind::Batch,
                 "message given up"
             );
@@ -343,27 +358,55 @@ impl Courier {
             kind,
             namespace,
             users,
-            policy: self.destination.after_failure,
             reason: outgoing.failure.unwrap_or_default(),
             attempts: outgoing.log.into_attempts(),
         });
     }
 
-    /// Brings the figures that people see up to date.
-    pub fn publish(&self) {
-        let (waiting, held) = (self.dispatcher.waiting(), self.dispatcher.held());
+    /// Brings the figures that people see up to date, and tells the log when an alert begins or ends.
+    pub fn publish(&self, now: Now) {
+        let dispatcher = &self.dispatcher;
         let next_batch = self.batch.as_ref().and_then(BatchState::next);
-        let (health, in_flight) = (self.dispatcher.health(), self.dispatcher.in_flight());
+        let health = dispatcher.health();
+        let next_probe = match health {
+            Health::Failing { next_probe, .. } | Health::Open { next_probe, .. } => {
+                Some(now.time_of(next_probe))
+            }
+            Health::Healthy | Health::Recovering { .. } => None,
+        };
+        let quiet_until = dispatcher.quiet_until().map(|at| now.time_of(at));
+        let refused = dispatcher.refused_since().is_some();
         self.stats.update(|state| {
-            if health == Health::Healthy {
+            if next_probe.is_none() {
                 state.failing_since = None;
             }
             state.health = Some(health);
-            state.waiting = waiting;
-            state.held = held;
-            state.in_flight = in_flight;
+            state.waiting = dispatcher.waiting();
+            state.held = dispatcher.held();
+            state.in_flight = dispatcher.in_flight();
             state.next_batch = next_batch;
+            state.next_probe = next_probe;
+            state.quiet_until = quiet_until;
+            if refused != state.alert.is_some() {
+                self.alert(now.time, state);
+            }
         });
+    }
+
+    /// The destination began to refuse us, or does so no more.
+    fn alert(&self, now: Timestamp, state: &mut DestinationState) {
+        let destination = self.destination.id.0;
+        if state.alert.take().is_some() {
+            tracing::info!(destination, "the destination takes messages again");
+            return;
+        }
+        let reason = state.last_failure.clone().unwrap_or_default();
+        tracing::error!(
+            destination,
+            reason,
+            "the destination refuses messages, nothing but probes is sent until it takes them"
+        );
+        state.alert = Some(Alert { since: now, reason });
     }
 }
 

@@ -97,7 +97,7 @@ impl DestinationTask {
         loop {
             self.act();
             let wakeup = self.wakeup();
-            self.courier.publish();
+            self.courier.publish(self.clock.both());
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|&stop| stop) => break,

@@ -8,7 +8,7 @@ use crate::{
 };
 use tidings_dispatch::{Kind, SettledUser, Taken};
 use tidings_engine::Moment;
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid, FailurePolicy, Timestamp};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 use tidings_store::AttemptRecord;
 
 /// Rows of the pending set read in one go.
@@ -36,8 +36,6 @@ pub enum Ask {
         namespace: DataSourceId,
         /// Its devices.
         users: Vec<SettledUser>,
-        /// What becomes of those that were not told.
-        policy: FailurePolicy,
         /// Why the message was given up; empty when it was not.
         reason: String,
         /// The attempts at it, for the log.
@@ -129,7 +127,6 @@ pub fn answer<R: Scans>(
             kind: Kind::Realtime,
             namespace,
             users,
-            policy,
             reason,
             attempts,
         } => {
@@ -139,7 +136,6 @@ pub fn answer<R: Scans>(
                 destination,
                 namespace,
                 &users,
-                policy,
                 &reason,
                 rows,
                 changes,

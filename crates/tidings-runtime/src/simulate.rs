@@ -11,11 +11,9 @@ use crate::settings::dispatch_settings;
 use crate::why::{self, Unknown};
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use tidings_collect::Submitted;
-use tidings_dispatch::{Action, Dispatcher, Kind};
+use tidings_dispatch::{Action, Dispatcher, Kind, Outcome};
 use tidings_engine::{CompileError, Moment, why::Why};
-use tidings_model::{
-    Catalog, DestinationId, DeviceUuid, Event, FailurePolicy, Millis, SegmentId, Timestamp,
-};
+use tidings_model::{Catalog, DestinationId, DeviceUuid, Event, Millis, SegmentId, Timestamp};
 
 /// A message that would be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +166,7 @@ impl Simulation {
             if let (Some(place), Some(mut dispatcher)) =
                 (self.dispatchers.get_mut(&new.id), kept.remove(&new.id))
             {
-                dispatcher.reconfigure(dispatch_settings(new));
+                dispatcher.reconfigure(self.now, dispatch_settings(new));
                 *place = dispatcher;
             }
         }
@@ -265,7 +263,7 @@ impl Simulation {
                 }
                 let now = self.now;
                 self.with(id, |dispatcher| {
-                    dispatcher.attempted(now, message, true, None)
+                    dispatcher.attempted(now, message, Outcome::Acknowledged)
                 });
             }
             Action::Settle {
@@ -292,7 +290,6 @@ impl Simulation {
                     id,
                     namespace,
                     &users,
-                    FailurePolicy::Hold,
                     "",
                     &self.rows,
                     &mut self.changes,

@@ -4,7 +4,7 @@ use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
-use tidings_dispatch::Health;
+use tidings_dispatch::{Health, Outcome};
 use tidings_model::{DestinationId, Timestamp};
 use tokio::sync::watch;
 
@@ -38,6 +38,14 @@ pub struct DestinationStats {
     pub users_told: AtomicU64,
     /// Attempts, retries included.
     pub attempts: AtomicU64,
+    /// Of them those answered with success.
+    pub attempts_acknowledged: AtomicU64,
+    /// Those answered with 401, 403 or 404.
+    pub attempts_refused: AtomicU64,
+    /// Those answered with 429 or 503 and a `Retry-After`.
+    pub attempts_busy: AtomicU64,
+    /// Those that failed in another way.
+    pub attempts_failed: AtomicU64,
     /// Attempts over a connection that was opened before.
     pub attempts_reused: AtomicU64,
     /// Bytes of bodies sent, retries included.
@@ -56,6 +64,12 @@ pub struct DestinationState {
     pub failing_since: Option<Timestamp>,
     /// The last failure's class and detail.
     pub last_failure: Option<String>,
+    /// When it is tried next; `None` while everything is sent.
+    pub next_probe: Option<Timestamp>,
+    /// Until when it asked to be left alone.
+    pub quiet_until: Option<Timestamp>,
+    /// Since when it refuses us, and how, which is for somebody to put right.
+    pub alert: Option<Alert>,
     /// Devices waiting in memory.
     pub waiting: usize,
     /// Devices held in memory after a failure.
@@ -68,7 +82,27 @@ pub struct DestinationState {
     pub refused: Option<String>,
 }
 
+/// A destination refuses us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// Since when, by the service's clock.
+    pub since: Timestamp,
+    /// With which answer.
+    pub reason: String,
+}
+
 impl DestinationStats {
+    /// Counts an attempt's outcome.
+    pub(crate) fn count(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Acknowledged => &self.attempts_acknowledged,
+            Outcome::Failed => &self.attempts_failed,
+            Outcome::Busy { .. } => &self.attempts_busy,
+            Outcome::Refused => &self.attempts_refused,
+        };
+        add(counter, 1);
+    }
+
     /// A copy of the state.
     #[must_use]
     pub fn state(&self) -> DestinationState {

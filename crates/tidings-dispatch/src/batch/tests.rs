@@ -1,6 +1,6 @@
 //! A destination with a set of changes on disk, a pending set, and a partner that answers as told.
 
-use crate::{Action, Dispatcher, Health, Hint, Kind, MessageId, Settings, Taken};
+use crate::{Action, Dispatcher, Health, Hint, Kind, MessageId, Outcome, Settings, Taken};
 use proptest::{
     collection::vec,
     prelude::{any, prop_assert, prop_assert_eq, proptest},
@@ -29,6 +29,14 @@ fn settings(after_failure: FailurePolicy) -> Settings {
         in_flight_max: 4,
         waiting_max: 100,
         paused: false,
+    }
+}
+
+fn outcome(success: bool) -> Outcome {
+    if success {
+        Outcome::Acknowledged
+    } else {
+        Outcome::Failed
     }
 }
 
@@ -215,7 +223,7 @@ impl World {
             return false;
         };
         self.dispatcher
-            .attempted(self.now, message.message, success, None);
+            .attempted(self.now, message.message, outcome(success));
         self.act();
         true
     }
@@ -387,13 +395,18 @@ fn a_batch_begun_anew_reads_from_the_first_page() {
 fn a_paused_destination_is_sent_no_batch() {
     let mut world = World::new(FailurePolicy::Hold, 20);
     let paused = settings(FailurePolicy::Hold);
-    world.dispatcher.reconfigure(Settings {
-        paused: true,
-        ..paused
-    });
+    world.dispatcher.reconfigure(
+        world.now,
+        Settings {
+            paused: true,
+            ..paused
+        },
+    );
     world.act();
     assert_eq!(world.on_its_way.len(), 0);
-    world.dispatcher.reconfigure(settings(FailurePolicy::Hold));
+    world
+        .dispatcher
+        .reconfigure(world.now, settings(FailurePolicy::Hold));
     world.act();
     world.answer_all(true);
     assert!(world.done);

@@ -56,7 +56,7 @@ fn tell_until_rescan(dispatcher: &mut Dispatcher<u32>) -> Option<Vec<DeviceUuid>
                 dispatcher.taken(kind, namespace, users.into_iter().map(take).collect());
             }
             Some(Action::Send { message, .. }) => {
-                dispatcher.attempted(Millis(0), message, true, None);
+                dispatcher.attempted(Millis(0), message, Outcome::Acknowledged);
             }
             Some(Action::Settle { users, .. }) => {
                 told.extend(users.into_iter().map(|user| user.uuid));
@@ -93,7 +93,7 @@ fn held_after_failure(after_failure: FailurePolicy, removal: bool) -> usize {
                 dispatcher.taken(kind, namespace, users.into_iter().map(take).collect());
             }
             Action::Send { message, .. } => {
-                dispatcher.attempted(Millis(0), message, false, None);
+                dispatcher.attempted(Millis(0), message, Outcome::Failed);
             }
             _ => {}
         }

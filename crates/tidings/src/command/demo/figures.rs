@@ -149,6 +149,7 @@ fn partner(named: &NamedStats, latency: Option<Latency>) -> PartnerFigures {
         (None, None) => "starting",
         (None, Some(Health::Healthy)) => "healthy",
         (None, Some(Health::Failing { .. })) => "failing",
+        (None, Some(Health::Recovering { .. })) => "recovering",
         (None, Some(Health::Open { .. })) => "stopped",
     };
     PartnerFigures {
