@@ -158,14 +158,11 @@ impl Engine {
         }
         let time = event.time.unwrap_or(now).min(now);
         send::assume_told_by_earlier_run(moment, catalog, profile);
-        let was_unseen = time::is_unseen(profile, now);
         let renewed = profile.generation != catalog.generation();
-        if time::is_idle(profile, now) {
-            // Its timer has not come round yet; the device has left everything all the same.
+        if time::is_unseen(profile, now) {
+            // Its timer has not come round yet, or it is in nothing and has none.
             self.forget(moment, catalog, profile, &in_flight);
         }
-        // Rules that were true in the meantime took nobody in.
-        self.evaluation.everything = was_unseen;
         if let Some(region) = event.region {
             see_region(&mut profile.regions, region);
         }
@@ -179,6 +176,10 @@ impl Engine {
         self.change_traits(catalog, profile, event, time, now);
         self.evaluation.evaluate(catalog, profile, now);
         self.send(Cause::Seen, moment, catalog, profile, in_flight);
+        if time::is_unseen(profile, now) {
+            // The event tells of a sighting so long ago that it has run out already.
+            profile.erase(catalog);
+        }
         self.plan(catalog, profile);
         let Effects { entered, left, .. } = &self.effects;
         let ids_changed = self.reordered || !self.new_namespaces.is_empty();

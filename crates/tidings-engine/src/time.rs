@@ -36,7 +36,7 @@ impl Engine {
         self.clear();
         let now = moment.now;
         send::assume_told_by_earlier_run(moment, catalog, profile);
-        if is_idle(profile, now) {
+        if !profile.opted_out && is_unseen(profile, now) {
             self.forget(moment, catalog, profile, &in_flight);
         } else if !profile.opted_out {
             self.note_remapping(catalog, profile, now);
@@ -134,7 +134,7 @@ impl Engine {
 
 impl Profile {
     /// Removes what is known about the device, except what partners are still to be told.
-    fn erase(&mut self, catalog: &CompiledCatalog) {
+    pub(crate) fn erase(&mut self, catalog: &CompiledCatalog) {
         send::assume_told_by_earlier_links(catalog, self);
         self.traits.clear();
         self.regions.clear();
@@ -151,12 +151,9 @@ impl Profile {
     }
 }
 
-/// Whether the device has been unseen for so long that it leaves everything.
-pub(crate) fn is_idle(profile: &Profile, now: Timestamp) -> bool {
-    !profile.segments.is_empty() && is_unseen(profile, now)
-}
-
-/// Whether the device has been unseen for so long that it is in nothing.
+/// Whether the device has been unseen for so long that it is in nothing and nothing is known about it
+/// any more. One that is in a segment has a timer for that; any other is found out by whatever
+/// touches its profile next.
 pub(crate) fn is_unseen(profile: &Profile, now: Timestamp) -> bool {
     idle_at(profile) <= now
 }

@@ -194,7 +194,6 @@ impl Device {
     pub(crate) fn erase(&mut self, now: Timestamp) {
         self.is_erased = true;
         self.history.erased(now);
-        self.event_ids.clear();
         self.regions.clear();
         for link in &mut self.links {
             link.linked = false;

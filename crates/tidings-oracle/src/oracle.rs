@@ -186,7 +186,15 @@ impl Oracle {
         for id in version.realised_by(event) {
             device.history.realised(now, id, time);
         }
+        // The event may tell of a sighting so long ago that it has run out already.
+        let is_idle = self.features.idle && is_idle(device.last_seen, now);
+        if is_idle {
+            device.history.erased(now);
+        }
         self.evaluate(&uuid, Cause::Seen, &new_namespaces);
+        if is_idle {
+            self.erase(&uuid);
+        }
         Outcome::Accepted(uuid)
     }
 
@@ -214,6 +222,7 @@ impl Oracle {
         let (version, now) = (Arc::clone(&self.version), self.now());
         if let Some(device) = self.devices.get_mut(uuid) {
             device.drop_zeros(&version, now);
+            device.event_ids.clear();
         }
         self.erase(uuid);
     }
@@ -258,4 +267,9 @@ impl Oracle {
         }
         self.apply_send_rules(uuid, cause, &entered, &left, new_namespaces);
     }
+}
+
+/// Whether the daily cleanup has found a device unseen for too long.
+fn is_idle(last_seen: Timestamp, now: Timestamp) -> bool {
+    now.day().start().seconds_since(last_seen) >= IDLE_SECONDS
 }

@@ -132,6 +132,7 @@ impl World {
             "show" => self.show(DestinationId(argument().parse().unwrap())),
             "traits" => self.show_traits(),
             "ids" => self.show_ids(),
+            "regions" => format!("{:?}", self.profile.regions),
             _ => panic!("{step}"),
         };
         if self.forgetful {

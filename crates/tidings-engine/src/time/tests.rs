@@ -364,7 +364,25 @@ fn a_device_unseen_for_120_days_enters_nothing() {
          timer         => d131
          d131 pass     => d131:
          timer         => none
-         d140 see      => +10",
+         d140 see      =>
+         traits        =>
+         d141 see 1    => +10",
+    );
+}
+
+#[test]
+fn a_device_in_no_segment_is_forgotten_without_a_timer() {
+    check(
+        "trait 1 ttl=0
+         trait 2
+         segment 10 2T
+         dest 100 ids=5 map=10",
+        "d0 see 1 5=x r9   =>
+         timer             => none
+         d121 see 2 6=y    => +10
+         traits            => 2: 1
+         ids               => 6=y
+         regions           => []",
     );
 }
 
@@ -373,10 +391,11 @@ fn an_event_older_than_120_days_takes_nobody_in() {
     check(
         "trait 1 ttl=0
          segment 10 1T",
-        "d200 see 1 @d20    =>
-         timer              => none
-         d200+1 see @d79    =>
-         d200+2 see @d150   => +10
-         timer              => d270",
+        "d200 see 1 @d20     =>
+         timer               => none
+         traits              =>
+         d200+1 see 1 @d79   =>
+         d200+2 see 1 @d150  => +10
+         timer               => d270",
     );
 }

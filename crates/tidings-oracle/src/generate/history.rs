@@ -124,6 +124,7 @@ fn time(random: &mut Random, features: Features, at: Timestamp) -> Timestamp {
         return at;
     }
     let early = match random.below(4) {
+        0 if features.idle && random.chance(8) => 120 * DAY + random.between(-DAY, DAY),
         0 => random.between(1, 5),
         1 => random.between(1, DAY),
         2 => at.0 - at.day().start().0 + random.between(-1, 1),

@@ -1,6 +1,6 @@
 //! What happens to the oracle while time passes, and when the catalog is replaced.
 
-use super::{Cause, IDLE_SECONDS, Oracle};
+use super::{Cause, Oracle, is_idle};
 use crate::{Kind, Version, version::namespaces};
 use std::{collections::BTreeSet, sync::Arc};
 use tidings_model::{Destination, DeviceUuid, SegmentId, Status, Timestamp, UtcDay};
@@ -56,8 +56,7 @@ impl Oracle {
                 continue;
             }
             device.remapped |= self.features.remapped && !dated.is_disjoint(&device.members);
-            let is_idle = now.seconds_since(device.last_seen) >= IDLE_SECONDS;
-            if self.features.idle && is_idle && !device.is_erased {
+            if self.features.idle && is_idle(device.last_seen, now) && !device.is_erased {
                 self.leave_everything(&uuid, Cause::Unseen);
                 self.erase(&uuid);
             } else if self.features.by_time {

@@ -8,11 +8,9 @@ use std::{num::NonZeroUsize, thread};
 use tidings_oracle::{Case, Features, generate, shrink::shrink};
 
 /// What the real system has. The differences behind `links_end`, `new_windows` and `kept_zeros` are
-/// shown in `found`. `idle` is off because a device that was in no segment keeps its regions when it
-/// was unseen for 120 days, where the oracle forgets them.
+/// shown in `found`.
 pub(crate) const FEATURES: Features = Features {
     batches: false,
-    idle: false,
     links_end: false,
     new_windows: false,
     kept_zeros: false,
