@@ -168,17 +168,17 @@ impl Engine {
         }
         profile.last_seen = profile.last_seen.max(time);
         if !event.ids.is_empty() {
-            send::assume_told_by_earlier_links(catalog, profile);
+            send::assume_told_by_earlier_links(catalog, profile, &in_flight);
             self.link_ids(profile, &event.ids, time);
         }
         self.note_remapping(catalog, profile, now);
         self.expire_first(catalog, profile, now);
         self.change_traits(catalog, profile, event, time, now);
         self.evaluation.evaluate(catalog, profile, now);
-        self.send(Cause::Seen, moment, catalog, profile, in_flight);
+        self.send(Cause::Seen, moment, catalog, profile, &in_flight);
         if time::is_unseen(profile, now) {
             // The event tells of a sighting so long ago that it has run out already.
-            profile.erase(catalog);
+            profile.erase(catalog, in_flight);
         }
         self.plan(catalog, profile);
         let Effects { entered, left, .. } = &self.effects;
@@ -189,14 +189,17 @@ impl Engine {
         (Applied::Changed, &self.effects)
     }
 
-    /// A change of what is mapped of a segment the device is in is told when it is seen next.
+    /// A change of what is mapped of a segment that the device is in, or that a zero is owed of, is
+    /// told when it is seen next.
     pub(crate) fn note_remapping(
         &self,
         catalog: &CompiledCatalog,
         profile: &mut Profile,
         now: Timestamp,
     ) {
+        let owed = profile.destinations.iter().flat_map(|state| &state.owed);
         let segments = profile.segments.iter().map(|state| state.id);
+        let segments = segments.chain(owed.map(|zero| zero.segment));
         if catalog.remapped(segments, profile.generation, profile.evaluated, now) {
             profile.resend = true;
         }

@@ -348,8 +348,10 @@ proptest! {
             });
             prop_assert!(foretold || !differs, "{}: {:?}", segment, consequences);
         }
-        let again = before.segments.iter().any(|state| {
-            consequences.contains(&Consequence::ToldAgain(state.id))
+        let owed = before.destinations.iter().flat_map(|state| &state.owed);
+        let segments = before.segments.iter().map(|state| state.id);
+        let again = segments.chain(owed.map(|zero| zero.segment)).any(|segment| {
+            consequences.contains(&Consequence::ToldAgain(segment))
         });
         prop_assert_eq!(after.resend, again, "{:?}", consequences);
     }

@@ -2,7 +2,8 @@
 //!
 //! - R1, a segment was entered: every destination mapped to any segment the device is in;
 //! - R2, a segment was left: those, and every destination that is owed a zero;
-//! - R3, a mapping of a segment the device is in was changed: as R1, when the device is seen next;
+//! - R3, a mapping was changed of a segment that the device is in or that a zero is owed of: as R2,
+//!   when the device is seen next;
 //! - R4, an id was linked that the device did not have: the destinations of its namespace;
 //! - R5, nothing was sent for three days: as R1, when the device is seen next.
 //!
@@ -52,7 +53,7 @@ impl Engine {
             }
         }
         for &segment in self.left() {
-            owe_zeros(catalog, profile, segment, moment.now, &in_flight);
+            owe_zeros(catalog, profile, segment, &in_flight);
         }
         self.collect_destinations(cause, moment, catalog, profile);
         let destinations = std::mem::take(&mut self.destinations);
@@ -114,11 +115,10 @@ impl Engine {
                 }
             }
         }
-        if !self.left().is_empty() {
-            // All zeros are told along, also those that a destination wanted to wait.
-            let owed = profile.destinations.iter();
-            let owed = owed.filter(|state| !state.owed.is_empty());
-            indices.extend(owed.filter_map(|state| catalog.destination_index(state.id)));
+        if !self.left().is_empty() || resend {
+            // All zeros are told along, also those that a destination wanted to wait, or that waited
+            // for their mapping.
+            indices.extend(owed_now(catalog, profile, moment.now));
         }
         if waiting {
             for state in &mut profile.destinations {
@@ -199,6 +199,20 @@ impl Engine {
     }
 }
 
+/// Indices of the destinations that are owed a zero of a segment that they may be told of now.
+fn owed_now(
+    catalog: &CompiledCatalog,
+    profile: &Profile,
+    now: Timestamp,
+) -> impl Iterator<Item = u32> {
+    profile.destinations.iter().filter_map(move |state| {
+        let destination = catalog.destination(state.id)?;
+        let mut owed = state.owed.iter();
+        owed.any(|zero| destination.delivers(zero.segment, now))
+            .then(|| catalog.destination_index(state.id))?
+    })
+}
+
 /// A pair that an earlier run of the process left pending may have been sent by it without the
 /// outcome being recorded, so what it would have told is taken as told.
 pub(crate) fn assume_told_by_earlier_run(
@@ -243,13 +257,22 @@ pub(crate) fn assume_told_by_earlier_run(
 
 /// Before links change: a message on its way, whose outcome may never be known, was built from the
 /// links as they are.
-pub(crate) fn assume_told_by_earlier_links(catalog: &CompiledCatalog, profile: &mut Profile) {
+pub(crate) fn assume_told_by_earlier_links(
+    catalog: &CompiledCatalog,
+    profile: &mut Profile,
+    in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+) {
     for index in 0..profile.destinations.len() {
-        let pending = |state: &DestinationState| state.pending.is_some();
+        let segments = &profile.segments;
+        let on_its_way = |state: &DestinationState| {
+            let left = state.owed.iter().map(|zero| zero.segment);
+            let mut ones = segments.iter().map(|segment| segment.id).chain(left);
+            ones.any(|segment| in_flight(state.id, segment))
+        };
         let ids = profile
             .destinations
             .get(index)
-            .filter(|state| pending(state))
+            .filter(|state| on_its_way(state))
             .and_then(|state| catalog.destination(state.id))
             .map(|destination| told_under(destination, profile));
         if let (Some(ids), Some(state)) = (ids, profile.destinations.get_mut(index)) {
@@ -270,12 +293,12 @@ fn told_under(destination: &CompiledDestination, profile: &Profile) -> Vec<IdKey
 }
 
 /// Owes a Status 0 of `segment` to every destination that may have been told a 1, under every id
-/// that is linked now and every id that ever got a 1.
+/// that is linked now and every id that ever got a 1. A segment that is paused, or not mapped now,
+/// is not told, not even the zero, which then waits for the mapping.
 fn owe_zeros(
     catalog: &CompiledCatalog,
     profile: &mut Profile,
     segment: SegmentId,
-    now: Timestamp,
     in_flight: impl Fn(DestinationId, SegmentId) -> bool,
 ) {
     let ids = &profile.ids;
@@ -284,12 +307,7 @@ fn owe_zeros(
         if !told && !in_flight(state.id, segment) {
             continue;
         }
-        let destination = catalog
-            .destination(state.id)
-            .filter(|destination| destination.delivers(segment, now));
-        let Some(destination) = destination else {
-            // A segment that is paused, or not mapped any more or now, is not told: not even the
-            // zero.
+        let Some(destination) = catalog.destination(state.id) else {
             remove_sorted(&mut state.told, &segment);
             continue;
         };

@@ -64,6 +64,9 @@ impl Engine {
     ) -> &Effects {
         self.clear();
         send::assume_told_by_earlier_run(moment, catalog, profile);
+        if !profile.opted_out && is_unseen(profile, moment.now) {
+            self.forget(moment, catalog, profile, &in_flight);
+        }
         profile.opted_out = true;
         self.evaluation.leave_all(catalog, profile, moment.now);
         self.send(Cause::Asked, moment, catalog, profile, in_flight);
@@ -82,7 +85,7 @@ impl Engine {
         profile: &mut Profile,
         in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) -> &Effects {
-        self.opt_out(moment, catalog, profile, in_flight);
+        self.opt_out(moment, catalog, profile, &in_flight);
         for state in &mut profile.destinations {
             let destination = catalog.destination(state.id);
             let sent =
@@ -93,7 +96,7 @@ impl Engine {
                 .told
                 .retain(|told| owed.iter().any(|zero| zero.segment == *told));
         }
-        profile.erase(catalog);
+        profile.erase(catalog, in_flight);
         profile.event_ids.clear();
         self.plan(catalog, profile);
         self.mark_batches(moment, catalog, profile);
@@ -108,10 +111,11 @@ impl Engine {
         profile: &mut Profile,
         in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) {
+        self.note_remapping(catalog, profile, moment.now);
         self.evaluation.leave_all(catalog, profile, moment.now);
-        self.send(Cause::Time, moment, catalog, profile, in_flight);
+        self.send(Cause::Time, moment, catalog, profile, &in_flight);
         self.evaluation.begin();
-        profile.erase(catalog);
+        profile.erase(catalog, in_flight);
         // The event that brings the device back has left its id already.
         forget_event_ids(&mut profile.event_ids, moment.now);
     }
@@ -134,8 +138,12 @@ impl Engine {
 
 impl Profile {
     /// Removes what is known about the device, except what partners are still to be told.
-    pub(crate) fn erase(&mut self, catalog: &CompiledCatalog) {
-        send::assume_told_by_earlier_links(catalog, self);
+    pub(crate) fn erase(
+        &mut self,
+        catalog: &CompiledCatalog,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+    ) {
+        send::assume_told_by_earlier_links(catalog, self, in_flight);
         self.traits.clear();
         self.regions.clear();
         let linked: Vec<_> = self

@@ -179,6 +179,13 @@ impl Device {
         (entered, left.filter(|id| exist.contains(id)).collect())
     }
 
+    /// Whether the device is in one of these segments, or somebody is owed a zero of one.
+    pub(crate) fn is_concerned_by(&self, segments: &BTreeSet<SegmentId>) -> bool {
+        let owed = self.partners.values().flat_map(|partner| &partner.owed);
+        let mut concerned = owed.map(|(segment, _)| segment).chain(&self.members);
+        concerned.any(|segment| segments.contains(segment))
+    }
+
     /// No zero that cannot be told now is owed any more.
     pub(crate) fn drop_zeros(&mut self, version: &Version, now: Timestamp) {
         for destination in &version.catalog.destinations {

@@ -417,7 +417,7 @@ fn a_device_without_ids_is_skipped() {
 }
 
 #[test]
-fn a_mapping_that_is_gone_is_sent_nothing() {
+fn a_mapping_that_is_gone_is_sent_nothing_until_it_is_back() {
     check_all(
         &[
             CATALOG,
@@ -432,7 +432,12 @@ fn a_mapping_that_is_gone_is_sent_nothing() {
          catalog 1       =>
          d1 see -1       => -10 >100.5
          send            => 100.5[x 11=1]
-         show 100        => told 11, to x",
+         show 100        => told 10, told 11, to x, owed 10 x
+         d2 see          =>
+         catalog 0       =>
+         d3 see          => >100.5
+         send            => 100.5[x 11=1 10=0]
+         d4 see          =>",
     );
 }
 
@@ -556,7 +561,23 @@ fn mappings_work_between_their_dates() {
          send                  => 100.5[x 11=1]
          d4+1 see -1           => -10 >100.5
          send                  => 100.5[x 11=1]
-         show 100              => told 11, to x",
+         show 100              => told 10, told 11, to x, owed 10 x",
+    );
+}
+
+#[test]
+fn a_zero_waits_for_the_next_days_of_its_mapping() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10@..2,10@4..",
+        "d1 see 1 5=x  => +10 >100.5
+         send          => 100.5[x 10=1]
+         d3 see -1     => -10
+         d4 see        => >100.5
+         send          => 100.5[x 10=0]
+         d5 see        =>
+         show 100      => to x",
     );
 }
 

@@ -333,7 +333,7 @@ fn shows_the_whole_with_its_dates() {
       destination 100 "": told 1
         mapping as "shoes": at work
         mapping as "10": at work
-        id 5/"a" linked 2016-07-28T11:00:00Z, gets no 1, was told
+        id 5/"a" linked 2016-07-28T11:00:00Z, gets no 1
         id 5/"b" linked 2016-07-30T09:00:00Z, gets 1, was told
       destination 200 "": told 1
         mapping as "10": at work

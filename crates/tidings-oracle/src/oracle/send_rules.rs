@@ -44,7 +44,7 @@ impl Oracle {
                 .iter()
                 .any(|namespace| destination.id_data_sources.contains(namespace));
             let to_members = (r1 || r2 || r3 || r5 || first_link) && in_one;
-            let to_former_members = (r2 || cause == Cause::Asked) && lost_one;
+            let to_former_members = (r2 || r3 || cause == Cause::Asked) && lost_one;
             let when_seen = cause == Cause::Seen && std::mem::take(&mut partner.when_seen);
             if to_members || to_former_members || when_seen {
                 told.push(destination);

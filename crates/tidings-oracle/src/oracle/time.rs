@@ -55,7 +55,7 @@ impl Oracle {
             if device.opted_out {
                 continue;
             }
-            device.remapped |= self.features.remapped && !dated.is_disjoint(&device.members);
+            device.remapped |= self.features.remapped && device.is_concerned_by(&dated);
             if self.features.idle && is_idle(device.last_seen, now) && !device.is_erased {
                 self.leave_everything(&uuid, Cause::Unseen);
                 self.erase(&uuid);
@@ -92,7 +92,7 @@ impl Oracle {
                 partner.owed.retain(|(segment, _)| exists(segment));
                 partner.baseline.retain(exists);
             }
-            device.remapped |= self.features.remapped && !changed.is_disjoint(&device.members);
+            device.remapped |= self.features.remapped && device.is_concerned_by(&changed);
             if !device.opted_out {
                 self.evaluate(&uuid, Cause::Catalog, &BTreeSet::new());
             }
