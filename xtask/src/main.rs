@@ -13,6 +13,7 @@ mod audit;
 mod bench;
 mod cargo;
 mod ci;
+mod crash;
 mod faults;
 mod tidy;
 
@@ -35,6 +36,8 @@ enum Command {
     Tidy,
     /// Check licences, bans, advisories (cargo-deny) and spelling (typos).
     Audit,
+    /// Kill a server again and again, and fill it and start it: nothing acknowledged is lost.
+    Crash(crash::Crash),
     /// Meet every fault that a partner can show, and print what comes of it.
     Faults,
     /// Measure speed on this machine.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Audit => audit::run(),
+        Command::Crash(crash) => crash::run(&crash),
         Command::Faults => faults::run(),
         Command::Bench(bench) => bench::run(&bench),
     };

@@ -1,4 +1,5 @@
-//! Flipped bits: opening or reading fails with an error, or the data is what it was. Never other data.
+//! Flipped bits and files cut short: opening or reading fails with an error, or the data is what it was.
+//! Never other data.
 //!
 //! Each damaged directory is opened by a process of its own, this test binary run again with [`child`]
 //! alone, so that one that would end its process is seen too.
@@ -76,9 +77,8 @@ fn open_and_verify(dir: &Path) -> Result<Outcome, String> {
     }
 }
 
-#[test]
-fn flipped_bits_are_named_or_do_no_harm() {
-    let flips: usize = env::var(FLIPS).map_or(12, |text| text.parse().unwrap());
+/// A store with all kinds of files.
+fn store_with_tables() -> tempfile::TempDir {
     let original = tempfile::tempdir().unwrap();
     let store = open(original.path()).unwrap();
     // Tables are written in the background, after this many commits of some 350 bytes or soon after.
@@ -93,7 +93,38 @@ fn flipped_bits_are_named_or_do_no_harm() {
     let files = files(original.path());
     assert!(files.iter().any(|file| is_table(file)), "{files:?}");
     assert_eq!(open_and_verify(original.path()), Ok(Outcome::Intact));
+    original
+}
 
+#[test]
+fn files_cut_short_are_named_or_do_no_harm() {
+    let original = store_with_tables();
+    let (mut intact, mut named) = (0, 0);
+    for file in files(original.path()) {
+        let bytes = fs::read(original.path().join(&file)).unwrap_or_default();
+        let length = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        for cut in [0, length / 3, length * 2 / 3, length.saturating_sub(1)] {
+            let dir = tempfile::tempdir().unwrap();
+            copy(original.path(), dir.path());
+            fs::write(dir.path().join(&file), &bytes[..cut]).unwrap();
+            match open_and_verify(dir.path()) {
+                Ok(Outcome::Intact) => intact += 1,
+                Ok(Outcome::Named) => named += 1,
+                Err(other) => panic!("{} cut to {cut} bytes: {other}", file.display()),
+            }
+        }
+    }
+    assert!(named > intact / 4, "{named} named, {intact} intact");
+}
+
+#[test]
+fn flipped_bits_are_named_or_do_no_harm() {
+    let flips: usize = env::var(FLIPS).map_or(12, |text| text.parse().unwrap());
+    let original = store_with_tables();
+    let files = files(original.path());
     let (mut intact, mut named) = (0, 0);
     for file in files {
         let bytes = fs::read(original.path().join(&file)).unwrap_or_default();

@@ -1,5 +1,8 @@
-//! A server that is killed again and again under load: whatever it acknowledged is told in the end,
-//! and nothing is told that was not true.
+//! A server that is killed again and again, under load, at its start and while it stops: whatever it
+//! acknowledged is told in the end, and nothing is told that was not true.
+//!
+//! `cargo xtask crash --kills 1000` kills more often than the ordinary run, and tells how soon a server
+//! with many profiles is ready after a kill.
 
 use crate::{
     load::{Ledger, Load, Senders, catalog, partner_id, write_event},
@@ -11,7 +14,21 @@ use crate::{
     },
 };
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::StdRng};
-use std::env;
+use std::{
+    env,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+/// Longest time that a start or a stop is let go on before the kill. Which part of it is hit is chance:
+/// these are the only two waits here that are not for something.
+const START_MICROS: u64 = 60_000;
+const STOP_MICROS: u64 = 20_000;
+
+/// A number from the environment.
+fn setting(name: &str, usual: usize) -> usize {
+    env::var(name).map_or(usual, |text| text.parse().unwrap())
+}
 
 /// Which load and which moments; another one can be had through the environment.
 fn seed() -> u64 {
@@ -23,8 +40,10 @@ fn seed() -> u64 {
 enum Moment {
     /// As soon as it listens.
     Ready,
-    /// Likewise, and its successor before it listens.
-    Starting,
+    /// Likewise, and its successor so long after its start.
+    Starting(Duration),
+    /// So long after it was asked to stop, if it has not stopped by then.
+    Stopping(Duration),
     /// When this many more requests are being sent, before any of the last is answered.
     Sending(usize),
     /// When this many more requests are acknowledged.
@@ -36,8 +55,11 @@ enum Moment {
 impl Moment {
     fn random(random: &mut impl Rng) -> Self {
         let count = random.random_range(1..=35);
-        match random.random_range(0..10) {
-            0 => Self::Starting,
+        let mut micros = |max| Duration::from_micros(random.random_range(0..max));
+        let (start, stop) = (micros(START_MICROS), micros(STOP_MICROS));
+        match random.random_range(0..12) {
+            0 | 10 => Self::Starting(start),
+            11 => Self::Stopping(stop),
             1 => Self::Ready,
             2..5 => Self::Sending(count),
             5..7 => Self::Acknowledged(count),
@@ -49,7 +71,7 @@ impl Moment {
 /// Waits for the moment, or for the end of the load if that is earlier.
 async fn wait_for(moment: Moment, load: Load, senders: &Senders, partners: [&Partner; 2]) {
     let (mut count, more) = match moment {
-        Moment::Starting | Moment::Ready => return,
+        Moment::Starting(_) | Moment::Stopping(_) | Moment::Ready => return,
         Moment::Sending(more) => (senders.progress.sent.subscribe(), more),
         Moment::Acknowledged(more) => (senders.progress.acknowledged.subscribe(), more),
         Moment::Telling(partner, more) => (partners[partner].counts(), more),
@@ -123,11 +145,12 @@ async fn check(ledger: &Ledger, home: &Home, server: Server, partners: [&Partner
 
 #[tokio::test(flavor = "multi_thread")]
 async fn loses_nothing_and_invents_nothing() {
-    const KILLS: usize = 10;
+    let kills = setting("TIDINGS_TEST_KILLS", 50);
     let load = Load {
         seed: seed(),
         devices: 2_000,
-        batches: 400,
+        // A kill comes after 11 on average: most of them come under load.
+        batches: 12 * kills,
         events_per_batch: 50,
     };
     eprintln!("{load:?}");
@@ -137,25 +160,37 @@ async fn loses_nothing_and_invents_nothing() {
     let home = Home::new(&catalog(&partners), &partners);
     let mut server = home.start().await;
     let senders = load.start(&server);
-    for kill in 1..=KILLS {
+    let mut slowest = Duration::ZERO;
+    for kill in 1..=kills {
         // The last time nothing comes after it that would touch devices once more.
-        let moment = if kill == KILLS {
+        let moment = if kill == kills {
             Moment::Acknowledged(load.batches)
         } else {
             Moment::random(&mut random)
         };
         eprintln!("killed at {moment:?}");
         wait_for(moment, load, &senders, partners).await;
-        server.kill().await;
-        if matches!(moment, Moment::Starting) {
+        if let Moment::Stopping(after) = moment {
+            server.terminate();
+            sleep(after).await;
+            server.finish_off().await;
+        } else {
+            server.kill().await;
+        }
+        if let Moment::Starting(after) = moment {
             // A start over what a killed server left is cut short as well.
-            home.spawn().kill().await;
+            let mut successor = home.spawn();
+            sleep(after).await;
+            successor.kill().await;
         }
         wait_for_silence(partners).await;
+        let start = Instant::now();
         server = home.start().await;
+        slowest = slowest.max(start.elapsed());
         senders.go_on_with(&server);
     }
     let ledger = senders.done(load).await;
+    eprintln!("{kills} kills; the slowest start took {slowest:?}");
     assert_eq!(ledger.events(), load.batches * load.events_per_batch);
     check(&ledger, &home, server, partners).await;
 }
@@ -214,4 +249,38 @@ async fn a_graceful_stop_under_load_loses_nothing_either() {
     }
     let ledger = senders.done(load).await;
     check(&ledger, &home, server, partners).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_with_many_profiles_is_soon_ready() {
+    const PER_REQUEST: usize = 10_000;
+    let profiles = setting("TIDINGS_TEST_PROFILES", 20_000);
+    // Building with optimisations is what users do, and what a bound can be kept by.
+    let ready_max = if cfg!(debug_assertions) {
+        Duration::from_secs(30)
+    } else {
+        Duration::from_secs(1)
+    };
+    let partner = Partner::start().await;
+    let home = Home::new(&catalog(&[&partner]), &[&partner]);
+    let mut server = home.start().await;
+    for first in (0..profiles).step_by(PER_REQUEST) {
+        let mut events = String::new();
+        for device in first..profiles.min(first + PER_REQUEST) {
+            write_event(&mut events, device, 1, None);
+        }
+        server.events(&events).await;
+    }
+    server.kill().await;
+    let start = Instant::now();
+    let server = home.start().await;
+    let listens = start.elapsed();
+    poll("the server to be ready", async || {
+        server.is_ready().await.then_some(())
+    })
+    .await;
+    let ready = start.elapsed();
+    eprintln!("with {profiles} profiles: listens after {listens:?}, is ready after {ready:?}");
+    assert!(ready < ready_max, "{ready:?}");
+    server.stop().await;
 }

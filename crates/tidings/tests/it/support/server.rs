@@ -19,6 +19,8 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
+const SIGKILL: i32 = 9;
+
 /// Where a server lives: its configuration, catalog and data. Outlives the server's processes.
 #[derive(Debug)]
 pub(crate) struct Home {
@@ -286,9 +288,23 @@ impl Server {
         assert!(status.success(), "the server stopped with {status}");
     }
 
+    /// Whether it says that it is ready.
+    pub(crate) async fn is_ready(&self) -> bool {
+        send(self.admin, get("/readyz")).await.status == 200
+    }
+
+    /// Sends SIGKILL to a server that may be about to end by itself, and waits for the end.
+    pub(crate) async fn finish_off(&mut self) {
+        self.child.start_kill().unwrap();
+        let status = self.ended().await;
+        assert!(
+            status.success() || status.signal() == Some(SIGKILL),
+            "{status}"
+        );
+    }
+
     /// Sends SIGKILL and waits for the end.
     pub(crate) async fn kill(&mut self) {
-        const SIGKILL: i32 = 9;
         self.child.start_kill().unwrap();
         assert_eq!(self.ended().await.signal(), Some(SIGKILL));
     }
