@@ -512,6 +512,17 @@ impl Profile {
         was != undelivered
     }
 
+    /// Forgets all about a destination that is gone; true if there was anything.
+    pub fn forget_destination(&mut self, id: DestinationId) -> bool {
+        let before = self.destinations.len();
+        self.destinations.retain(|state| state.id != id);
+        let changed = self.destinations.len() != before;
+        if changed {
+            self.tidy();
+        }
+        changed
+    }
+
     /// Drops ids that are neither linked nor referred to, and destinations without any state.
     pub(crate) fn tidy(&mut self) {
         let ids = &self.ids;

@@ -2,10 +2,13 @@
 //! unseen profiles up to a changed catalog. Both in pages, so that events never wait long, and both
 //! from where the disk says, so that a restart goes on with them.
 
-use crate::core::{Change, Changes, Core, DestinationHint, Scans};
+use crate::{
+    core::{Change, Changes, Core, DestinationHint, Scans},
+    forget::Forgetting,
+};
 use std::time::Duration;
 use tidings_engine::Moment;
-use tidings_model::{DeviceUuid, Timestamp};
+use tidings_model::{DestinationId, DeviceUuid, Timestamp};
 use tokio::sync::oneshot;
 
 /// Timers handled in one step.
@@ -29,6 +32,7 @@ pub struct Background {
     /// Who waits until nothing is due any more.
     catching_up: Vec<oneshot::Sender<()>>,
     sweep: Option<Sweep>,
+    forgetting: Forgetting,
 }
 
 #[derive(Debug)]
@@ -49,11 +53,31 @@ impl Background {
         self.sweep = Some(Sweep { after: None, done });
     }
 
+    /// Begins to remove what is left of destinations, which are to be those that are gone.
+    pub fn forget(&mut self, destinations: impl IntoIterator<Item = DestinationId>) {
+        for destination in destinations {
+            self.forgetting.add(destination);
+        }
+    }
+
+    /// Removes a page of what is left of destinations that are gone.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn forget_step<R: Scans>(
+        &mut self,
+        core: &mut Core,
+        store: &R,
+        batch: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        self.forgetting.step(core, store, batch)
+    }
+
     /// How long the engine thread may wait for something to arrive.
     pub fn patience(&self) -> Duration {
         if self.more_timers {
             Duration::ZERO
-        } else if self.sweep.is_some() {
+        } else if self.sweep.is_some() || !self.forgetting.is_empty() {
             SWEEP_PAUSE
         } else {
             TICK

@@ -75,6 +75,18 @@ pub trait Scans: Rows {
         limit: usize,
     ) -> Result<Vec<DeviceUuid>, Self::Error>;
 
+    /// Up to `limit` devices listed as undelivered to a destination, after the device `after` or from
+    /// the first.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn undelivered(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, Self::Error>;
+
     /// Up to `limit` timers of the hours from that of `from` to before that of `until`, by hour.
     ///
     /// # Errors
@@ -640,6 +652,63 @@ impl Core {
             write_mark(mark, &user.uuid, changes);
             mark_dirty(&mut self.dirty, cached, &user.uuid);
         }
+        Ok(())
+    }
+
+    /// The task of a destination has ended: what it left on its way has no outcome, so it counts as
+    /// not acknowledged.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn abandon<R: Rows>(
+        &mut self,
+        destination: DestinationId,
+        rows: &R,
+    ) -> Result<(), R::Error> {
+        let of =
+            |flights: &[(FlightKey, Flight)]| flights.iter().any(|(key, _)| key.0 == destination);
+        let devices = self.flights.iter().filter(|(_, flights)| of(flights));
+        let mut devices: Vec<_> = devices.map(|(uuid, _)| uuid.clone()).collect();
+        devices.sort_unstable();
+        for uuid in devices {
+            let cached = load(&mut self.profiles, &uuid, rows)?;
+            let Some(flights) = self.flights.get_mut(&uuid) else {
+                continue;
+            };
+            for ((_, namespace, _), flight) in
+                flights.extract_if(.., |(key, _)| key.0 == destination)
+            {
+                let nothing = |_| false;
+                let profile = &mut cached.profile;
+                self.engine
+                    .settle(profile, destination, namespace, &flight, nothing);
+            }
+            if flights.is_empty() {
+                self.flights.remove(&uuid);
+            }
+            mark_dirty(&mut self.dirty, cached, &uuid);
+        }
+        Ok(())
+    }
+
+    /// Removes what is known of a pair whose destination is gone from the catalog.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn forget_pair<R: Rows>(
+        &mut self,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        let cached = load(&mut self.profiles, uuid, rows)?;
+        if cached.profile.forget_destination(destination) {
+            mark_dirty(&mut self.dirty, cached, uuid);
+        }
+        changes.delete_pending(destination, uuid);
+        changes.delete_undelivered(destination, uuid);
+        changes.delete_batch_change(destination, uuid);
         Ok(())
     }
 

@@ -35,6 +35,16 @@ pub struct Now {
     pub millis: Millis,
 }
 
+/// What the operator wants of a destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pause {
+    /// It is told what there is to tell.
+    #[default]
+    Off,
+    /// Nothing new is sent to it.
+    On,
+}
+
 /// What the shell is to do.
 #[derive(Debug)]
 pub enum Errand {
@@ -118,6 +128,13 @@ impl Courier {
     #[must_use]
     pub const fn destination(&self) -> &Arc<Destination> {
         &self.destination
+    }
+
+    /// The operator pauses the destination, or ends that. A pause of the catalog's goes on.
+    pub fn set_paused(&mut self, now: Now, pause: Pause) {
+        let mut settings = dispatch_settings(&self.destination);
+        settings.paused |= pause == Pause::On;
+        self.dispatcher.reconfigure(now.millis, settings);
     }
 
     /// Whether the virtual clock's moving is of interest, besides [`Courier::next_wakeup`].

@@ -7,13 +7,15 @@
 use crate::{
     clock::Clock,
     core::ActiveCatalog,
+    courier::Pause,
     destination::{DestinationTask, Outlet},
     inbox::Inbox,
+    pauses::Pauses,
     redact::Redactor,
     secret::read_secret,
     signing::Signatures,
-    stats::{DestinationStats, NamedStats},
-    writer::{Inboxes, WriterHandle},
+    stats::{DestinationStats, NamedStats, Paused},
+    writer::{Control, Inboxes, WriterHandle},
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -25,7 +27,7 @@ use tidings_egress::{
     Egress, Endpoint, EndpointSettings,
     oauth::{Credentials, TokenSettings, TokenSource},
 };
-use tidings_model::{Destination, DestinationId, OAuthCredentials};
+use tidings_model::{Destination, DestinationId, OAuthCredentials, Status};
 use tokio::{sync::watch, task::JoinSet};
 
 /// All destinations at work.
@@ -36,6 +38,7 @@ pub(crate) struct Deliveries {
     clock: Arc<Clock>,
     inboxes: Arc<ArcSwap<Inboxes>>,
     running: Mutex<BTreeMap<DestinationId, Running>>,
+    pauses: Mutex<Pauses>,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,7 @@ struct Running {
     inbox: Arc<Inbox>,
     stats: Arc<DestinationStats>,
     stop: watch::Sender<bool>,
+    pause: watch::Sender<Pause>,
     /// Set when the task has ended.
     ended: watch::Receiver<bool>,
 }
@@ -54,6 +58,7 @@ impl Deliveries {
         writer: WriterHandle,
         clock: Arc<Clock>,
         inboxes: Arc<ArcSwap<Inboxes>>,
+        pauses: Pauses,
     ) -> Self {
         let running = Mutex::default();
         Self {
@@ -62,6 +67,40 @@ impl Deliveries {
             clock,
             inboxes,
             running,
+            pauses: Mutex::new(pauses),
+        }
+    }
+
+    /// Pauses or resumes a destination; durable when this returns. False when there is none with this
+    /// id.
+    ///
+    /// # Errors
+    /// When it cannot be made durable: then nothing has changed.
+    pub(crate) fn set_pause(&self, id: DestinationId, pause: Pause) -> anyhow::Result<bool> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(running) = running.get(&id) else {
+            return Ok(false);
+        };
+        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        match pause {
+            Pause::On => pauses.pause(id, self.clock.now())?,
+            Pause::Off => pauses.resume(id)?,
+        }
+        running.pause.send_replace(pause);
+        tracing::info!(
+            destination = id.0,
+            ?pause,
+            "paused or resumed by the operator"
+        );
+        Ok(true)
+    }
+
+    fn paused(&self, destination: &Destination) -> Option<Paused> {
+        let pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        match pauses.since(destination.id) {
+            Some(since) => Some(Paused::Operator { since }),
+            None if destination.status == Status::Paused => Some(Paused::Catalog),
+            None => None,
         }
     }
 
@@ -71,6 +110,7 @@ impl Deliveries {
         let named = |running: &Running| NamedStats {
             id: running.destination.id,
             name: running.destination.name.clone(),
+            paused: self.paused(&running.destination),
             stats: Arc::clone(&running.stats),
         };
         running.values().map(named).collect()
@@ -96,6 +136,7 @@ impl Deliveries {
         }
         for gone in before.into_values() {
             gone.stop.send_replace(true);
+            tasks.spawn(self.after_end(gone));
         }
         let inboxes = running
             .iter()
@@ -104,6 +145,17 @@ impl Deliveries {
         // Only now would answers to what the new tasks ask reach them.
         for task in starting {
             tasks.spawn(task);
+        }
+    }
+
+    /// Tells the writer when the task of a destination that is gone has ended.
+    fn after_end(&self, mut gone: Running) -> impl Future<Output = ()> + Send + 'static {
+        let writer = self.writer.clone();
+        let destination = gone.destination.id;
+        async move {
+            // An error means that it has ended already.
+            drop(gone.ended.wait_for(|&ended| ended).await);
+            writer.control(Control::Ended { destination });
         }
     }
 
@@ -122,6 +174,13 @@ impl Deliveries {
         let inbox = Arc::new(Inbox::default());
         let (stop, stopping) = watch::channel(false);
         let (end, ended) = watch::channel(false);
+        let pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = pauses
+            .since(destination.id)
+            .map_or(Pause::Off, |_| Pause::On);
+        drop(pauses);
+        let (pause, pausing) = watch::channel(pause);
+        let writer = self.writer.clone();
         let outlet = outlet(&destination, &self.egress);
         let refused = outlet.as_ref().err().map(|error| format!("{error:#}"));
         if let Some(reason) = &refused {
@@ -148,9 +207,11 @@ impl Deliveries {
                 old.stop.send_replace(true);
                 // An error means that it has ended already.
                 drop(old.ended.wait_for(|&ended| ended).await);
+                let destination = old.destination.id;
+                writer.control(Control::Ended { destination });
             }
             if let Some(task) = task {
-                task.run(stopping).await;
+                task.run(stopping, pausing).await;
             }
             end.send_replace(true);
         };
@@ -159,6 +220,7 @@ impl Deliveries {
             inbox,
             stats,
             stop,
+            pause,
             ended,
         };
         (running, work)

@@ -6,7 +6,7 @@
 use crate::{
     clock::Clock,
     core::ActiveCatalog,
-    courier::{Courier, Errand},
+    courier::{Courier, Errand, Pause},
     errand::Ask,
     inbox::{Inbox, Mail},
     redact::Redactor,
@@ -93,7 +93,13 @@ impl DestinationTask {
 
     /// Delivers until `stopping` turns true; then waits for the attempts under way, records their
     /// outcomes and ends. What is not on its way stays in the pending set.
-    pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+    pub(crate) async fn run(
+        mut self,
+        mut stopping: watch::Receiver<bool>,
+        mut pause: watch::Receiver<Pause>,
+    ) {
+        let first = *pause.borrow_and_update();
+        self.courier.set_paused(self.clock.both(), first);
         loop {
             self.act();
             let wakeup = self.wakeup();
@@ -101,6 +107,10 @@ impl DestinationTask {
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|&stop| stop) => break,
+                Ok(()) = pause.changed() => {
+                    let pause = *pause.borrow_and_update();
+                    self.courier.set_paused(self.clock.both(), pause);
+                }
                 Some(done) = self.attempts.join_next(), if !self.attempts.is_empty() => {
                     self.attempted(done);
                 }

@@ -50,6 +50,20 @@ pub enum Ask {
     Batch(BatchOrder),
 }
 
+impl Ask {
+    /// Devices that it is about, at most.
+    #[must_use]
+    pub const fn devices(&self) -> usize {
+        match self {
+            Self::Take { users, .. } => users.len(),
+            Self::Settle { users, .. } => users.len(),
+            Self::Scan { .. } => SCAN_PAGE,
+            Self::Batch(BatchOrder::Page { .. }) => BATCH_PAGE,
+            Self::Batch(_) => 1,
+        }
+    }
+}
+
 /// What is to be done about the batches of one destination.
 #[derive(Debug)]
 pub enum BatchOrder {

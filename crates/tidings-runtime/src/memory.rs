@@ -123,6 +123,17 @@ impl Scans for MemoryRows {
         Ok(rows.take(limit).map(|(_, uuid)| uuid.clone()).collect())
     }
 
+    fn undelivered(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, Infallible> {
+        let rows = self.undelivered.keys();
+        let rows = rows.filter(|(of, uuid)| *of == destination && after.is_none_or(|a| uuid > a));
+        Ok(rows.take(limit).map(|(_, uuid)| uuid.clone()).collect())
+    }
+
     fn timers(
         &self,
         from: Timestamp,

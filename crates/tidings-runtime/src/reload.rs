@@ -4,13 +4,11 @@
 //! text and generation, in which generation what is mapped of each segment changed last, and whether
 //! every profile has been brought up to it. It is written before the catalog takes effect.
 
-use crate::core::ActiveCatalog;
+use crate::{core::ActiveCatalog, durable::write_durably};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -200,21 +198,7 @@ impl Remembered {
 
     /// Written beside its place, synced and moved there: it is either the old or the new one.
     fn write(&self) -> anyhow::Result<()> {
-        let write = || {
-            let new = self.path.with_extension("json.new");
-            // It holds what the catalog holds, `plain:` secrets included.
-            let mut file = File::options()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&new)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
-            file.sync_all()?;
-            fs::rename(&new, &self.path)?;
-            let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
-            File::open(directory)?.sync_all()
-        };
-        write().with_context(|| format!("writing {}", self.path.display()))
+        // It holds what the catalog holds, `plain:` secrets included.
+        write_durably(&self.path, &serde_json::to_vec(self)?)
     }
 }

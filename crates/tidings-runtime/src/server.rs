@@ -8,11 +8,12 @@ use crate::{
     admin,
     clock::Clock,
     deliveries::Deliveries,
+    pauses::Pauses,
     reload::{CatalogFile, Remembered},
     settings::{DRAIN_MAX, ServerSettings},
     sink::WriterSink,
     stats::{NamedStats, ServiceStats},
-    writer::{Writer, WriterHandle},
+    writer::{Control, Writer, WriterHandle},
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -149,7 +150,10 @@ impl Server {
         )
         .context("starting the writer's threads")?;
         let mut destinations = JoinSet::new();
-        let deliveries = Deliveries::new(egress, writer.handle(), Arc::clone(&clock), inboxes);
+        let pauses = Pauses::read(&settings.data_dir)?;
+        let deliveries =
+            Deliveries::new(egress, writer.handle(), Arc::clone(&clock), inboxes, pauses);
+        writer.handle().control(Control::ForgetOthers);
         deliveries.follow(&catalog, &mut destinations);
         let generation = remembered.generation();
         let mut following = Following {
@@ -268,7 +272,7 @@ impl Server {
         }
         let (catalog, remembered) = Remembered::next(before, &self.following.data_dir, &file)?;
         let writer = &self.shared.writer;
-        writer.control(crate::writer::Control::Replace {
+        writer.control(Control::Replace {
             catalog: Arc::clone(&catalog),
         });
         self.shared
@@ -341,7 +345,7 @@ impl Following {
             .is_some_and(Remembered::needs_sweep)
         {
             let (done, swept) = oneshot::channel();
-            if writer.control(crate::writer::Control::Sweep { done }) {
+            if writer.control(Control::Sweep { done }) {
                 self.swept = Some(swept);
             }
         }

@@ -117,6 +117,18 @@ impl DestinationStats {
     }
 }
 
+/// A destination is sent nothing because somebody wants that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused {
+    /// The catalog says `status: paused`.
+    Catalog,
+    /// The operator said so on the admin side.
+    Operator {
+        /// When.
+        since: Timestamp,
+    },
+}
+
 /// One destination's figures, named.
 #[derive(Clone, Debug)]
 pub struct NamedStats {
@@ -124,6 +136,8 @@ pub struct NamedStats {
     pub id: DestinationId,
     /// Its name.
     pub name: String,
+    /// Who paused it, if somebody did.
+    pub paused: Option<Paused>,
     /// Its figures.
     pub stats: std::sync::Arc<DestinationStats>,
 }

@@ -45,6 +45,9 @@ use tidings_model::{DestinationId, DeviceUuid, Event};
 use tidings_store::{Batch, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+/// Devices that dispatchers' requests of one step may be about, so that events never wait long behind
+/// them. Requests are in order of arrival, and each destination has a few at a time.
+const DEVICES_PER_STEP: usize = 2_000;
 /// Events applied in one step, so that dispatchers' requests never wait long behind a flood.
 const EVENTS_PER_STEP: usize = 2_000;
 /// Requests of collectors that may wait; the events in them are bounded separately.
@@ -90,11 +93,28 @@ pub(crate) enum Control {
     Replace {
         catalog: Arc<ActiveCatalog>,
     },
+    /// The task of a destination has ended. Of one that is gone from the catalog all rows are
+    /// removed.
+    Ended {
+        destination: DestinationId,
+    },
+    /// Removes what is left of destinations that are not in the catalog.
+    ForgetOthers,
     /// Brings every profile up to the catalog, in the background.
     Sweep {
         done: oneshot::Sender<()>,
     },
     Stop,
+}
+
+impl Control {
+    /// Devices that it is about, as far as they are to be read.
+    fn devices(&self) -> usize {
+        match self {
+            Self::Ask { ask, .. } => ask.devices(),
+            _ => 1,
+        }
+    }
 }
 
 /// What is let out once the changes of its step are durable.

@@ -1,12 +1,120 @@
-//! What the admin side tells of each destination.
+//! `/v1/destinations`: what the admin side tells of each destination, and the operator's pause.
 
+use super::unavailable;
 use crate::{
+    courier::Pause,
     destination::read,
-    stats::{DestinationState, NamedStats},
+    server::Shared,
+    stats::{DestinationState, NamedStats, Paused},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
 };
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tidings_collect::Problem;
 use tidings_dispatch::Health;
-use tidings_model::Timestamp;
+use tidings_model::{DestinationId, Timestamp};
+use tidings_store::{Store, StoreError};
+
+/// Pending pairs that are counted; reading them takes a tenth of a second or so.
+const PENDING_COUNTED_MAX: usize = 100_000;
+/// Rows read in one go.
+const PAGE: usize = 1_000;
+
+/// All of them.
+pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let destinations: Vec<_> = shared.destinations().iter().map(figures).collect();
+    Json(json!({ "destinations": destinations }))
+}
+
+/// One of them, with what waits on disk.
+pub(super) async fn one(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let named = find(&shared, &id)?;
+    let (store, destination) = (Arc::clone(&shared.store), named.id);
+    // Not on the writer's thread: events do not wait for it.
+    let counted = tokio::task::spawn_blocking(move || pending(&store, destination)).await;
+    let (count, oldest) = counted
+        .map_err(|_| unavailable())?
+        .map_err(|_| unavailable())?;
+    let mut figures = figures(&named);
+    let age = oldest.map(|oldest| shared.clock.now().seconds_since(oldest));
+    figures["pending"] = json!({
+        "users": (count < PENDING_COUNTED_MAX).then_some(count),
+        "users_at_least": count,
+        "oldest": text(oldest),
+        "oldest_seconds": age,
+    });
+    Ok(Json(figures))
+}
+
+/// Users to be told, counted up to a bound, and since when the first of those waits.
+fn pending(
+    store: &Store,
+    destination: DestinationId,
+) -> Result<(usize, Option<Timestamp>), StoreError> {
+    let (mut count, mut oldest, mut after) = (0, None, None);
+    while count < PENDING_COUNTED_MAX {
+        let page = store.pending(destination, after.as_ref(), PAGE)?;
+        let first = page.iter().map(|(_, row)| row.since).min();
+        oldest = oldest.into_iter().chain(first).min();
+        count += page.len();
+        if page.len() < PAGE {
+            break;
+        }
+        after = page.into_iter().last().map(|(uuid, _)| uuid);
+    }
+    Ok((count, oldest))
+}
+
+/// Sends nothing new until it is resumed, over restarts too.
+pub(super) async fn pause(
+    shared: State<Arc<Shared>>,
+    id: Path<String>,
+) -> Result<Json<Value>, Problem> {
+    set_pause(shared, id, Pause::On).await
+}
+
+/// Ends a pause.
+pub(super) async fn resume(
+    shared: State<Arc<Shared>>,
+    id: Path<String>,
+) -> Result<Json<Value>, Problem> {
+    set_pause(shared, id, Pause::Off).await
+}
+
+async fn set_pause(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    pause: Pause,
+) -> Result<Json<Value>, Problem> {
+    let destination = find(&shared, &id)?.id;
+    let deliveries = Arc::clone(&shared);
+    // A file is written and synced.
+    let set =
+        tokio::task::spawn_blocking(move || deliveries.deliveries.set_pause(destination, pause));
+    let set = set.await.map_err(|_| unavailable())?;
+    set.map_err(|error| {
+        tracing::error!(error = format!("{error:#}"), "could not note a pause");
+        unavailable()
+    })?;
+    Ok(Json(figures(&find(&shared, &id)?)))
+}
+
+fn find(shared: &Shared, id: &str) -> Result<NamedStats, Problem> {
+    let mut destinations = shared.destinations().into_iter();
+    let named = destinations.find(|named| named.id.to_string() == id);
+    named.ok_or_else(|| {
+        // The id is whatever somebody typed: it is not repeated.
+        let detail = "there is no destination with this id in the catalog";
+        Problem::new(StatusCode::NOT_FOUND, "unknown_destination", detail)
+    })
+}
 
 /// The figures of one destination.
 pub(super) fn figures(named: &NamedStats) -> Value {
@@ -44,6 +152,10 @@ pub(super) fn figures(named: &NamedStats) -> Value {
             "since": alert.since.to_string(),
             "reason": alert.reason,
         })),
+        "paused": named.paused.map(|paused| match paused {
+            Paused::Catalog => json!({ "by": "catalog", "since": null }),
+            Paused::Operator { since } => json!({ "by": "operator", "since": since.to_string() }),
+        }),
         "refused": refused,
         "waiting": waiting,
         "held": held,

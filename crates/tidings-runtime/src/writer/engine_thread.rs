@@ -1,6 +1,9 @@
 //! The engine thread: takes what has arrived, applies it, and hands the changes to the committer.
 
-use super::{After, Control, EVENTS_PER_STEP, Step, Submission, attempt_log::AttemptLog, batch};
+use super::{
+    After, Control, DEVICES_PER_STEP, EVENTS_PER_STEP, Step, Submission, attempt_log::AttemptLog,
+    batch,
+};
 use crate::{
     background::Background,
     clock::Clock,
@@ -90,13 +93,17 @@ impl EngineThread {
             seq: self.seq + 1,
             epoch: self.store.epoch(),
         };
-        let mut stop = Ok(());
+        let (mut stop, mut devices) = (Ok(()), 0);
         for control in first_control.into_iter().chain(controls.try_iter()) {
             if matches!(control, Control::Stop) {
                 stop = Err(Stop::Asked);
                 continue;
             }
+            devices += control.devices();
             self.control(moment, control, &mut step)?;
+            if devices >= DEVICES_PER_STEP {
+                break;
+            }
         }
         // What is due by the clock comes before what is only now happening.
         self.background(moment, is_tick, &mut step)?;
@@ -131,6 +138,7 @@ impl EngineThread {
         step.after
             .extend(caught_up.into_iter().map(|reply| After::Flushed { reply }));
         if is_tick {
+            self.background.forget_step(core, store, batch)?;
             let swept = self
                 .background
                 .sweep_step(moment, core, store, batch, &mut hint)?;
@@ -221,6 +229,18 @@ impl EngineThread {
             Control::Flush { reply } => step.after.push(After::Flushed { reply }),
             Control::CatchUp { reply } => self.background.catch_up(reply),
             Control::Replace { catalog } => core.set_catalog(catalog),
+            Control::Ended { destination } => {
+                core.abandon(destination, store)?;
+                if core.catalog().compiled.destination(destination).is_none() {
+                    self.background.forget([destination]);
+                }
+            }
+            Control::ForgetOthers => {
+                let mut left = store.destinations_with_pending()?;
+                left.extend(store.destinations_with_undelivered()?);
+                left.retain(|id| core.catalog().compiled.destination(*id).is_none());
+                self.background.forget(left);
+            }
             Control::Sweep { done } => self.background.sweep(done),
             Control::Stop => {}
         }

@@ -41,6 +41,16 @@ impl Scans for Store {
         Ok(rows.into_iter().map(|(uuid, _)| uuid).collect())
     }
 
+    fn undelivered(
+        &self,
+        destination: DestinationId,
+        after: Option<&DeviceUuid>,
+        limit: usize,
+    ) -> Result<Vec<DeviceUuid>, StoreError> {
+        let rows = Self::undelivered(self, destination, after, limit)?;
+        Ok(rows.into_iter().map(|(uuid, _)| uuid).collect())
+    }
+
     fn timers(
         &self,
         from: Timestamp,

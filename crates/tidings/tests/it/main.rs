@@ -15,6 +15,7 @@ mod event_api;
 mod failing_partners;
 mod full_disk;
 mod load;
+mod operator;
 mod refused_addresses;
 mod reload;
 mod simulate;
