@@ -2,7 +2,7 @@
 
 use super::TIMEOUT;
 use std::time::Duration;
-use tidings_dispatch::{Action, Dispatcher, Hint, Settings, Taken};
+use tidings_dispatch::{Action, Dispatcher, Hint, Outcome, Settings, Taken};
 use tidings_egress::{Attempt, Endpoint, Request};
 use tidings_model::{DataSourceId, FailurePolicy, Millis};
 use tokio::{
@@ -91,9 +91,9 @@ pub(super) async fn deliver(
                 };
                 let attempt = endpoint.post(request, TIMEOUT).await;
                 drop(permit);
-                let (success, delay) = judge(&attempt);
+                let outcome = judge(&attempt);
                 attempts.push(attempt);
-                dispatcher.attempted(now(), message, success, delay);
+                dispatcher.attempted(now(), message, outcome);
             }
             Action::Settle { users, .. } => {
                 return Delivery {
@@ -106,16 +106,17 @@ pub(super) async fn deliver(
     }
 }
 
-/// Whether an attempt succeeded, and when the partner wants the next one.
-fn judge(attempt: &Attempt) -> (bool, Option<Duration>) {
-    match &attempt.result {
-        Ok(response) => {
-            let delay = response
-                .retry_after
-                .filter(|_| matches!(response.status, 429 | 503))
-                .map(|delay| delay.clamp(RETRY_DELAY, RETRY_AFTER_MAX));
-            (response.status == 200, delay)
-        }
-        Err(_) => (false, None),
+/// What an attempt means for the dispatcher, as a server has it.
+fn judge(attempt: &Attempt) -> Outcome {
+    let Ok(response) = &attempt.result else {
+        return Outcome::Failed;
+    };
+    match (response.status, response.retry_after) {
+        (200, _) => Outcome::Acknowledged,
+        (401 | 403 | 404, _) => Outcome::Refused,
+        (429 | 503, Some(pause)) => Outcome::Busy {
+            pause: pause.clamp(RETRY_DELAY, RETRY_AFTER_MAX),
+        },
+        _ => Outcome::Failed,
     }
 }
