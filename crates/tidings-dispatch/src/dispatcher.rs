@@ -17,6 +17,8 @@ use std::{
     collections::{BinaryHeap, VecDeque},
     time::Duration,
 };
+#[cfg(planted)]
+use tidings_model::planted::{self, Planted};
 use tidings_model::{DataSourceId, DeviceUuid, FailurePolicy, Millis};
 
 /// The longest that a destination which asks for time is left alone.
@@ -256,6 +258,10 @@ impl<P> Dispatcher<P> {
 
     /// Hints were lost on the way: the pending set must be read again.
     pub fn lost_hints(&mut self) {
+        #[cfg(planted)]
+        if planted::is(Planted::LostHintsIgnored) {
+            return;
+        }
         self.overflowed = true;
     }
 
@@ -383,6 +389,9 @@ impl<P> Dispatcher<P> {
         };
         message.attempts += 1;
         let again = message.attempts <= self.settings.retries;
+        #[cfg(planted)]
+        let again = again
+            || planted::is(Planted::RetryTooMany) && message.attempts <= self.settings.retries + 1;
         message.stage = Stage::Waiting;
         if outcome == Outcome::Acknowledged {
             self.end_message(now, id, None);

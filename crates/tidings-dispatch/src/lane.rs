@@ -3,6 +3,8 @@
 use crate::{Kind, Taken, types::Verdict};
 use hashbrown::HashMap;
 use std::{collections::VecDeque, time::Duration};
+#[cfg(planted)]
+use tidings_model::planted::{self, Planted};
 use tidings_model::{DataSourceId, DeviceUuid, Millis};
 
 /// Where one device stands in one lane.
@@ -114,6 +116,9 @@ impl Lane {
             }
             // The user objects on their way were built from this touch or a later one.
             Some(Place::InFlight { seq, .. }) if touch.seq <= *seq => {}
+            #[cfg(planted)]
+            Some(Place::Taking { .. } | Place::InFlight { .. })
+                if planted::is(Planted::TouchedInFlightLost) => {}
             Some(Place::Taking { touched, .. } | Place::InFlight { touched, .. }) => {
                 let since = touched.map_or(touch.turn.since, |earlier| earlier.turn.since);
                 *touched = Some(Touch {
@@ -355,6 +360,10 @@ impl Lane {
 
     /// Moves all held devices back into the queue.
     pub(crate) fn release(&mut self) {
+        #[cfg(planted)]
+        if planted::is(Planted::HeldNotReleased) {
+            return;
+        }
         for uuid in std::mem::take(&mut self.held) {
             if let Some(&Place::Held(touch)) = self.places.get(&uuid) {
                 self.held_count -= 1;

@@ -220,6 +220,10 @@ pub(crate) fn assume_told_by_earlier_run(
     catalog: &CompiledCatalog,
     profile: &mut Profile,
 ) {
+    #[cfg(planted)]
+    if tidings_model::planted::is(tidings_model::planted::Planted::EarlierRunForgotten) {
+        return;
+    }
     for index in 0..profile.destinations.len() {
         let Some(state) = profile.destinations.get(index) else {
             return;

@@ -10,6 +10,8 @@ use crate::{
     profile::{IdKey, OwedZero, ProfileId},
     send,
 };
+#[cfg(planted)]
+use tidings_model::planted::{self, Planted};
 use tidings_model::{DataSourceId, DestinationId, SegmentId, Timestamp};
 
 /// One user object of a message: one device under one of its ids.
@@ -163,6 +165,12 @@ impl Engine {
         let Some(pending) = &mut state.pending else {
             return Settled::Cleared;
         };
+        #[cfg(planted)]
+        let seq = if planted::is(Planted::TouchCleared) {
+            pending.seq
+        } else {
+            seq
+        };
         if pending.seq != seq {
             return Settled::Pending;
         }
@@ -235,6 +243,11 @@ pub(crate) fn record_told(
     for (index, object) in flight.objects.iter().enumerate() {
         if !acknowledged(index) {
             all = false;
+            #[cfg(planted)]
+            if !planted::is(Planted::ZeroClearedOnFailure) {
+                continue;
+            }
+            #[cfg(not(planted))]
             continue;
         }
         for &segment in &object.zeros {

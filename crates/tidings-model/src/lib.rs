@@ -8,6 +8,8 @@ pub mod catalog;
 pub mod event;
 pub mod id;
 pub mod limits;
+#[cfg(planted)]
+pub mod planted;
 pub mod secret;
 pub mod time;
 

@@ -20,6 +20,8 @@ use tidings_engine::{
     Applied, BatchMark, CompiledCatalog, Effects, Engine, Flight, MappingChanges, Moment, Profile,
     Settled, UserObject,
 };
+#[cfg(planted)]
+use tidings_model::planted::{self, Planted};
 use tidings_model::{
     Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, SegmentId, Timestamp,
 };
@@ -815,6 +817,8 @@ fn publish(
         if let Some(old) = old {
             changes.delete_timer(old, uuid);
         }
+        #[cfg(planted)]
+        let new = new.filter(|_| !planted::is(Planted::TimerNotSet));
         if let Some(new) = new {
             changes.put_timer(new, uuid);
             if new <= moment.now {
@@ -826,6 +830,10 @@ fn publish(
         write_mark(Some(mark), uuid, changes);
     }
     for touched in &effects.touched {
+        #[cfg(planted)]
+        if planted::is(Planted::PendingNotWritten) {
+            continue;
+        }
         if touched.newly {
             let row = PendingRow {
                 seq: moment.seq,

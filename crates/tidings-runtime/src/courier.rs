@@ -24,6 +24,8 @@ use hashbrown::HashMap;
 use std::{collections::VecDeque, sync::Arc};
 use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId, Outcome, Taken};
 use tidings_egress::{Attempt, Request, Response};
+#[cfg(planted)]
+use tidings_model::planted::{self, Planted};
 use tidings_model::{DataSourceId, Destination, DeviceUuid, FailurePolicy, Millis, Timestamp};
 
 /// The time, twice: the clock of events, and the one that network deadlines and pauses go by.
@@ -286,6 +288,14 @@ impl Courier {
         };
         outgoing.log.began = now;
         let request = Arc::clone(&outgoing.request);
+        #[cfg(planted)]
+        let request = if planted::is(Planted::RetryRebuilt) && outgoing.failure.is_some() {
+            let mut body = request.body().to_vec();
+            body.push(b' ');
+            Arc::new(Request::json(Bytes::from(body)))
+        } else {
+            request
+        };
         add(&self.stats.attempts, 1);
         add(&self.stats.bytes_sent, request.body().len());
         self.errands.push_back(Errand::Attempt { message, request });
@@ -331,6 +341,8 @@ impl Courier {
     /// there is a fresh one.
     fn outcome(&self, response: &Response) -> Outcome {
         match (response.status, response.retry_after) {
+            #[cfg(planted)]
+            (204, _) if planted::is(Planted::NoContentIsSuccess) => Outcome::Acknowledged,
             (status, _) if self.destination.success_codes.contains(&status) => {
                 Outcome::Acknowledged
             }

@@ -48,6 +48,14 @@ pub struct Scanned {
     pub next: Option<DeviceUuid>,
 }
 
+impl Mail {
+    /// Whether nothing arrived.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.hints.is_empty() && !self.lost && self.answers.is_empty()
+    }
+}
+
 impl Inbox {
     pub(crate) fn hints(&self, hints: impl IntoIterator<Item = Hint>) {
         self.put(|mail| {

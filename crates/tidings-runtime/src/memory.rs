@@ -77,6 +77,14 @@ impl MemoryRows {
 }
 
 impl MemoryChanges {
+    /// The profiles that are written, in order.
+    pub fn profiles(&self) -> impl Iterator<Item = (&DeviceUuid, &Profile)> {
+        self.0.iter().filter_map(|change| match change {
+            Change::Profile(uuid, profile) => Some((uuid, &**profile)),
+            _ => None,
+        })
+    }
+
     /// Whether there is nothing to apply.
     #[must_use]
     pub fn is_empty(&self) -> bool {
