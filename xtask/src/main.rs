@@ -15,6 +15,7 @@ mod cargo;
 mod ci;
 mod crash;
 mod faults;
+mod planted;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,8 @@ enum Command {
     Crash(crash::Crash),
     /// Meet every fault that a partner can show, and print what comes of it.
     Faults,
+    /// Plant deliberate faults, one at a time, and see that tests find each.
+    Planted,
     /// Measure speed on this machine.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Audit => audit::run(),
         Command::Crash(crash) => crash::run(&crash),
         Command::Faults => faults::run(),
+        Command::Planted => planted::run(),
         Command::Bench(bench) => bench::run(&bench),
     };
     match outcome {

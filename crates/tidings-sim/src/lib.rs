@@ -1,0 +1,38 @@
+//! The whole service on one thread, under virtual time, with a store that crashes and partners that
+//! fail, all from one seed.
+//!
+//! What decides is the real thing: the engine, the writer's core with its background work, the
+//! couriers with their dispatchers, the wire format, the judgement of addresses. What is simulated is
+//! what those talk to: the disk ([`disk`]), partners and the network ([`network`]), clients, the clock.
+//! Not here: sockets, TLS, threads and files, which the tests of the real program have.
+//!
+//! A run checks, at every step and at its end, what tidings promises:
+//! - an event that was acknowledged counts once, whatever crashed;
+//! - nothing leaves before the state that caused it is durable;
+//! - what a partner is told was true, and never older than what it was told before;
+//! - a message is attempted at most `1 + retries` times, with the same bytes;
+//! - no forbidden address is dialled;
+//! - once the faults end, every partner knows the newest state of every device or the pair is listed,
+//!   no zero is owed, and no partner takes anyone for a member who is not.
+//!
+//! The same seed gives the same trace. A run in which nothing happened proves nothing: it fails as
+//! vacuous.
+#![forbid(unsafe_code)]
+
+mod attempts;
+mod checks;
+mod counts;
+pub mod disk;
+pub mod network;
+mod partner;
+mod plan;
+mod queue;
+mod service;
+mod trace;
+mod truth;
+mod world;
+
+pub use checks::Violation;
+pub use counts::Counts;
+pub use plan::Plan;
+pub use world::{Run, run};

@@ -1,0 +1,119 @@
+//! A partner: it believes what it is told, and every user object it is told must have been true, and
+//! not before what it was told last.
+
+use crate::{
+    Counts, Violation,
+    truth::{Segments, State, Truth},
+};
+use std::collections::BTreeMap;
+use tidings_model::{DestinationId, DeviceUuid};
+use tidings_wire::{Decoder, MessageUser, Options, Status};
+
+/// What one partner knows.
+#[derive(Debug)]
+pub(crate) struct Partner {
+    id: DestinationId,
+    decoder: Decoder,
+    /// Per namespace, id and device: the segments it holds the user for a member of.
+    known: BTreeMap<(u32, String, DeviceUuid), Segments>,
+    /// Per namespace and device: which state it was told last.
+    told: BTreeMap<(u32, DeviceUuid), usize>,
+}
+
+impl Partner {
+    pub(crate) fn new(id: DestinationId) -> Self {
+        Self {
+            id,
+            decoder: Decoder::strict(Options::default()),
+            known: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a message. `durable` is the last commit on disk.
+    pub(crate) fn process(
+        &mut self,
+        body: &[u8],
+        truth: &Truth,
+        durable: u64,
+        counts: &mut Counts,
+    ) -> Result<(), Violation> {
+        let decoded = self
+            .decoder
+            .decode(body)
+            .map_err(|error| Violation::new("messages are valid", error))?;
+        let namespace = decoded.message.user_dpid.unwrap_or(0);
+        counts.add("messages processed");
+        for user in decoded.message.users {
+            self.hear(namespace, &user, truth, durable, counts)?;
+        }
+        Ok(())
+    }
+
+    fn hear(
+        &mut self,
+        namespace: u32,
+        user: &MessageUser,
+        truth: &Truth,
+        durable: u64,
+        counts: &mut Counts,
+    ) -> Result<(), Violation> {
+        let uuid: DeviceUuid = user
+            .aam_uuid
+            .parse()
+            .map_err(|_| Violation::new("messages are valid", &user.aam_uuid))?;
+        let with = |status| {
+            let segments = user.segments.iter();
+            let segments = segments.filter(move |one| one.status == status);
+            segments
+                .map(|one| one.segment_id.clone())
+                .collect::<Segments>()
+        };
+        let (ones, zeros) = (with(Status::Active), with(Status::Inactive));
+        counts.add("users told");
+        if !zeros.is_empty() {
+            counts.add("zeros told");
+        }
+        let told = self.told.entry((namespace, uuid.clone())).or_default();
+        let states = truth.of(self.id, &uuid);
+        let was_true = |state: &State| {
+            (ones.is_empty() || ones == state.segments) && zeros.is_disjoint(&state.segments)
+        };
+        let later = states.iter().enumerate().skip(*told);
+        let mut durable_later = later.filter(|(_, state)| state.seq <= durable);
+        let Some((state, _)) = durable_later.find(|(_, state)| was_true(state)) else {
+            let promise = if states
+                .iter()
+                .any(|state| was_true(state) && state.seq > durable)
+            {
+                "nothing leaves before it is durable"
+            } else if states.iter().any(was_true) {
+                "no partner is told an older state after a newer one"
+            } else {
+                "partners are told what is true"
+            };
+            let (id, last) = (self.id, *told);
+            let detail = format!(
+                "destination {id}, device {uuid}: 1 {ones:?}, 0 {zeros:?}; told state {last} of {states:?}"
+            );
+            return Err(Violation::new(promise, detail));
+        };
+        *told = state;
+        let key = (namespace, user.data_partner_uuid.clone(), uuid);
+        let known = self.known.entry(key).or_default();
+        for zero in &zeros {
+            known.remove(zero);
+        }
+        known.extend(ones);
+        Ok(())
+    }
+
+    /// What it knows of a device: namespace, id, and the segments it holds it for a member of.
+    pub(crate) fn of<'a>(
+        &'a self,
+        uuid: &'a DeviceUuid,
+    ) -> impl Iterator<Item = (u32, &'a str, &'a Segments)> + 'a {
+        let known = self.known.iter().filter(move |((.., of), _)| of == uuid);
+        known.map(|((namespace, id, _), segments)| (*namespace, id.as_str(), segments))
+    }
+}
