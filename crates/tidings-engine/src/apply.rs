@@ -71,6 +71,8 @@ pub struct Effects {
     pub parts: Vec<Part>,
     /// The timer row of the profile is to be moved: from where, and to where.
     pub timer: Option<(Option<Timestamp>, Option<Timestamp>)>,
+    /// Ids that the device lost, if it did not get them back: the caller makes them lead elsewhere.
+    pub unlinked: Vec<(DataSourceId, Box<str>)>,
     /// Destinations whose next batch has something to tell now, or nothing any more; in order.
     pub batch_marks: Vec<BatchMark>,
 }
@@ -178,7 +180,7 @@ impl Engine {
         self.send(Cause::Seen, moment, catalog, profile, &in_flight);
         if time::is_unseen(profile, now) {
             // The event tells of a sighting so long ago that it has run out already.
-            profile.erase(catalog, in_flight);
+            profile.erase(catalog, in_flight, &mut self.effects.unlinked);
         }
         self.plan(catalog, profile);
         let Effects { entered, left, .. } = &self.effects;
@@ -215,6 +217,7 @@ impl Engine {
         self.effects.touched.clear();
         self.effects.parts.clear();
         self.effects.timer = None;
+        self.effects.unlinked.clear();
         self.effects.batch_marks.clear();
     }
 
@@ -294,11 +297,12 @@ impl Engine {
                         declared.state,
                         time,
                         true,
+                        &mut self.effects.unlinked,
                     );
                     self.new_namespaces.push(declared.data_source);
                 }
             }
-            profile.unlink_overflow(declared.data_source);
+            profile.unlink_overflow(declared.data_source, &mut self.effects.unlinked);
         }
     }
 
@@ -332,7 +336,8 @@ impl Profile {
     }
 
     /// Adds an id under the smallest key not in use; ids stay ascending by key. In a full profile the
-    /// id linked longest ago gives way, one that is not linked any more first.
+    /// id linked longest ago gives way, one that is not linked any more first. A link that ends so is
+    /// added to `unlinked`.
     pub(crate) fn add_id(
         &mut self,
         data_source: DataSourceId,
@@ -340,9 +345,10 @@ impl Profile {
         state: tidings_model::AuthState,
         time: Timestamp,
         linked: bool,
+        unlinked: &mut Vec<(DataSourceId, Box<str>)>,
     ) -> IdKey {
         while self.ids.len() >= limits::PROFILE_IDS_MAX {
-            self.forget_oldest_id();
+            self.forget_oldest_id(unlinked);
         }
         let place = self
             .ids
@@ -364,13 +370,17 @@ impl Profile {
     }
 
     /// Forgets an id, and with it what partners are still to be told under it.
-    fn forget_oldest_id(&mut self) {
+    fn forget_oldest_id(&mut self, unlinked: &mut Vec<(DataSourceId, Box<str>)>) {
         let oldest = (0..self.ids.len()).min_by_key(|&at| {
             let id = self.ids.get(at);
             id.map(|id| (id.linked, id.linked_at))
         });
         let Some(at) = oldest else { return };
-        let key = self.ids.remove(at).key;
+        let id = self.ids.remove(at);
+        let key = id.key;
+        if id.linked {
+            unlinked.push((id.data_source, id.id));
+        }
         for state in &mut self.destinations {
             remove_sorted(&mut state.told_ids, &key);
             state.owed.retain(|zero| zero.id != key);
@@ -384,7 +394,11 @@ impl Profile {
 
     /// Unlinks the oldest link of a namespace beyond the limit. An entry stays while a destination
     /// refers to it.
-    fn unlink_overflow(&mut self, data_source: DataSourceId) {
+    fn unlink_overflow(
+        &mut self,
+        data_source: DataSourceId,
+        unlinked: &mut Vec<(DataSourceId, Box<str>)>,
+    ) {
         let linked = |other: &&crate::ProfileId| other.linked && other.data_source == data_source;
         while self.ids.iter().filter(linked).count() > limits::LINKS_PER_DATA_SOURCE_MAX {
             let oldest = self
@@ -395,18 +409,19 @@ impl Profile {
             let Some(key) = oldest.map(|other| other.key) else {
                 return;
             };
-            self.unlink(key);
+            self.unlink(key, unlinked);
         }
     }
 
-    /// Ends a link; the entry stays while a destination refers to it.
-    pub(crate) fn unlink(&mut self, key: IdKey) {
+    /// Ends a link, and adds its id to `unlinked`; the entry stays while a destination refers to it.
+    pub(crate) fn unlink(&mut self, key: IdKey, unlinked: &mut Vec<(DataSourceId, Box<str>)>) {
         let Ok(at) = self.ids.binary_search_by_key(&key, |id| id.key) else {
             return;
         };
         let Some(id) = self.ids.get_mut(at) else {
             return;
         };
+        unlinked.push((id.data_source, id.id.clone()));
         if self.destinations.iter().any(|state| state.refers_to(id)) {
             id.linked = false;
         } else {

@@ -19,6 +19,7 @@ use crate::{
 };
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, SegmentId, Status, Timestamp, Unsegment, Unsynced,
+    limits,
 };
 
 /// Seconds without any send after which a sighting sends everything again.
@@ -386,8 +387,12 @@ pub(crate) fn ensure_blank_id(
     let Some(&namespace) = destination.namespaces.first() else {
         return;
     };
-    if profile.id_key(namespace, "").is_none() {
-        profile.add_id(namespace, "", AuthState::Unknown, now, false);
+    // A profile full of links keeps them.
+    let full = profile.ids.len() >= limits::PROFILE_IDS_MAX;
+    let full_of_links = full && profile.ids.iter().all(|id| id.linked);
+    if !full_of_links && profile.id_key(namespace, "").is_none() {
+        let (state, unlinked) = (AuthState::Unknown, &mut Vec::new());
+        profile.add_id(namespace, "", state, now, false, unlinked);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     realise,
     send::{self, Cause},
 };
-use tidings_model::{DestinationId, SegmentId, Timestamp, UtcDay};
+use tidings_model::{DataSourceId, DestinationId, SegmentId, Timestamp, UtcDay};
 use tidings_rules::Window;
 
 /// Days after which a device that was not seen leaves all segments.
@@ -96,7 +96,7 @@ impl Engine {
                 .told
                 .retain(|told| owed.iter().any(|zero| zero.segment == *told));
         }
-        profile.erase(catalog, in_flight);
+        profile.erase(catalog, in_flight, &mut self.effects.unlinked);
         profile.event_ids.clear();
         self.plan(catalog, profile);
         self.mark_batches(moment, catalog, profile);
@@ -115,9 +115,26 @@ impl Engine {
         self.evaluation.leave_all(catalog, profile, moment.now);
         self.send(Cause::Time, moment, catalog, profile, &in_flight);
         self.evaluation.begin();
-        profile.erase(catalog, in_flight);
+        profile.erase(catalog, in_flight, &mut self.effects.unlinked);
         // The event that brings the device back has left its id already.
         forget_event_ids(&mut profile.event_ids, moment.now);
+    }
+
+    /// Ends one link of the device, because the id was linked to more devices than it may be. What
+    /// partners were told under the id is remembered.
+    pub fn unlink(
+        &mut self,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        data_source: DataSourceId,
+        id: &str,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+    ) {
+        let Some(key) = profile.id_key(data_source, id) else {
+            return;
+        };
+        send::assume_told_by_earlier_links(catalog, profile, in_flight);
+        profile.unlink(key, &mut Vec::new());
     }
 
     /// Moves the profile's timer if it would be too late, or is of no use any more.
@@ -137,11 +154,13 @@ impl Engine {
 }
 
 impl Profile {
-    /// Removes what is known about the device, except what partners are still to be told.
+    /// Removes what is known about the device, except what partners are still to be told. Its ids are
+    /// added to `unlinked`.
     pub(crate) fn erase(
         &mut self,
         catalog: &CompiledCatalog,
         in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+        unlinked: &mut Vec<(DataSourceId, Box<str>)>,
     ) {
         send::assume_told_by_earlier_links(catalog, self, in_flight);
         self.traits.clear();
@@ -153,7 +172,7 @@ impl Profile {
             .map(|id| id.key)
             .collect();
         for key in linked {
-            self.unlink(key);
+            self.unlink(key, unlinked);
         }
         self.tidy();
     }

@@ -31,6 +31,8 @@ pub const EVENTS_QUEUED_MAX: usize = 50_000;
 
 /// Ids linked to one device in one namespace; the oldest link gives way.
 pub const LINKS_PER_DATA_SOURCE_MAX: usize = 10;
+/// Devices linked to one declared id; the oldest link gives way.
+pub const DEVICES_PER_ID_MAX: usize = 100;
 /// Ids kept in one profile, linked ones and ones that a partner still has to be told about.
 pub const PROFILE_IDS_MAX: usize = 1_000;
 /// Realised traits of one profile; the one realised longest ago gives way.

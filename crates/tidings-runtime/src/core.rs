@@ -8,6 +8,7 @@
 //! the same step, and of all steps before, are durable.
 
 mod batch;
+mod links;
 
 pub use batch::{BATCHES_KEPT, BatchPage};
 
@@ -38,11 +39,11 @@ pub trait Rows {
     /// When the row cannot be read.
     fn profile(&self, uuid: &DeviceUuid) -> Result<Option<Profile>, Self::Error>;
 
-    /// The device that an id leads to, if any.
+    /// The devices that an id is linked to, the newest link last.
     ///
     /// # Errors
     /// When the row cannot be read.
-    fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, Self::Error>;
+    fn links(&self, data_source: DataSourceId, id: &str) -> Result<Vec<Link>, Self::Error>;
 
     /// Up to `limit` devices with changes since the destination's last batch, after the device
     /// `after` or from the first.
@@ -116,8 +117,9 @@ pub trait Scans: Rows {
 pub trait Changes {
     /// Writes a profile.
     fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile);
-    /// Writes the device that an id leads to.
-    fn put_link(&mut self, data_source: DataSourceId, id: &str, link: &Link);
+    /// Writes the devices that an id is linked to, the newest link last; without any, the id leads
+    /// nowhere.
+    fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]);
     /// Puts a pair into the pending set.
     fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow);
     /// Takes a pair out of the pending set.
@@ -251,7 +253,9 @@ pub struct Core {
     catalog: Arc<ActiveCatalog>,
     engine: Engine,
     profiles: Cache<DeviceUuid, Box<Cached>>,
-    links: Cache<(DataSourceId, Box<str>), Option<Link>>,
+    links: links::Links,
+    /// Links that ended in the change under way.
+    unlinked: Vec<(DataSourceId, Box<str>)>,
     flights: Flights,
     dirty: Vec<DeviceUuid>,
     due: Vec<(Timestamp, DeviceUuid)>,
@@ -274,6 +278,7 @@ impl Core {
             profiles: Cache::new(profiles_max),
             links: Cache::new(profiles_max),
             flights: HashMap::default(),
+            unlinked: Vec::new(),
             dirty: Vec::new(),
             due: Vec::new(),
             tally: Tally::default(),
@@ -364,12 +369,14 @@ impl Core {
             &cached.profile,
             &mut self.tally,
             &mut self.due,
+            &mut self.unlinked,
             moment,
             &uuid,
             changes,
             &mut hint,
         );
         self.link(moment, event, &uuid, rows, changes)?;
+        self.unlink(&uuid, rows, changes)?;
         Ok(Submitted::Accepted(uuid))
     }
 
@@ -428,61 +435,13 @@ impl Core {
             &cached.profile,
             &mut self.tally,
             &mut self.due,
+            &mut self.unlinked,
             moment,
             uuid,
             changes,
             &mut hint,
         );
-        Ok(())
-    }
-
-    /// The device of the first id that is linked to one.
-    fn resolve<R: Rows>(
-        &mut self,
-        event: &Event,
-        rows: &R,
-    ) -> Result<Option<DeviceUuid>, R::Error> {
-        for declared in &event.ids {
-            let key = (declared.data_source, declared.id.clone());
-            let link = self.links.get_or_load(&key, || rows.link(key.0, &key.1))?;
-            if let Some(link) = link {
-                return Ok(Some(link.uuid.clone()));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Leads the event's ids to the device, unless they were linked to another one later.
-    fn link<R: Rows>(
-        &mut self,
-        moment: Moment,
-        event: &Event,
-        uuid: &DeviceUuid,
-        rows: &R,
-        changes: &mut impl Changes,
-    ) -> Result<(), R::Error> {
-        let at = event.time.unwrap_or(moment.now).min(moment.now);
-        for declared in &event.ids {
-            let key = (declared.data_source, declared.id.clone());
-            let link = self.links.get_or_load(&key, || rows.link(key.0, &key.1))?;
-            // The time of a link only decides between devices; one write a day keeps it fresh.
-            let write = link.as_ref().is_none_or(|link| {
-                if link.uuid == *uuid {
-                    link.at.day() < at.day()
-                } else {
-                    link.at <= at
-                }
-            });
-            if write {
-                let new = Link {
-                    uuid: uuid.clone(),
-                    at,
-                };
-                changes.put_link(key.0, &key.1, &new);
-                *link = Some(new);
-            }
-        }
-        Ok(())
+        self.unlink(uuid, rows, changes)
     }
 
     /// Builds what a destination is told about some devices, in one namespace.
@@ -796,7 +755,7 @@ fn in_flight(flights: &Flights, uuid: &DeviceUuid) -> impl Fn(DestinationId, Seg
     }
 }
 
-/// Writes what an event or a change entails beside the profile.
+/// Writes what an event or a change entails beside the profile, but for ids that lead elsewhere now.
 #[expect(
     clippy::too_many_arguments,
     reason = "parts of the core, apart because the effects borrow another one"
@@ -806,6 +765,7 @@ fn publish(
     profile: &Profile,
     tally: &mut Tally,
     due: &mut Vec<(Timestamp, DeviceUuid)>,
+    unlinked: &mut Vec<(DataSourceId, Box<str>)>,
     moment: Moment,
     uuid: &DeviceUuid,
     changes: &mut impl Changes,
@@ -813,6 +773,7 @@ fn publish(
 ) {
     tally.entered += effects.entered.len() as u64;
     tally.left += effects.left.len() as u64;
+    unlinked.extend_from_slice(&effects.unlinked);
     if let Some((old, new)) = effects.timer {
         if let Some(old) = old {
             changes.delete_timer(old, uuid);

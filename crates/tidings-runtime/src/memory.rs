@@ -21,7 +21,7 @@ pub struct MemoryRows {
     /// Profiles.
     pub profiles: BTreeMap<DeviceUuid, Profile>,
     /// Declared ids and the devices they lead to.
-    pub links: HashMap<(DataSourceId, Box<str>), Link>,
+    pub links: HashMap<(DataSourceId, Box<str>), Vec<Link>>,
     /// When profiles are to be woken.
     pub timers: BTreeSet<(Timestamp, DeviceUuid)>,
     /// Pairs whose partner does not know the newest state.
@@ -41,7 +41,7 @@ pub struct MemoryChanges(Vec<Change>);
 #[derive(Debug)]
 enum Change {
     Profile(DeviceUuid, Box<Profile>),
-    Link((DataSourceId, Box<str>), Link),
+    Links((DataSourceId, Box<str>), Vec<Link>),
     Timer(Timestamp, DeviceUuid),
     NoTimer(Timestamp, DeviceUuid),
     Pending((DestinationId, DeviceUuid), Option<PendingRow>),
@@ -62,7 +62,7 @@ impl MemoryRows {
     fn change(&mut self, change: Change) {
         match change {
             Change::Profile(uuid, profile) => drop(self.profiles.insert(uuid, *profile)),
-            Change::Link(id, link) => drop(self.links.insert(id, link)),
+            Change::Links(id, links) => drop(self.links.insert(id, links)),
             Change::Timer(at, uuid) => drop(self.timers.insert((at, uuid))),
             Change::NoTimer(at, uuid) => drop(self.timers.remove(&(at, uuid))),
             Change::Pending(pair, Some(row)) => drop(self.pending.insert(pair, row)),
@@ -99,8 +99,9 @@ impl Rows for MemoryRows {
         Ok(self.profiles.get(uuid).cloned())
     }
 
-    fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, Infallible> {
-        Ok(self.links.get(&(data_source, id.into())).cloned())
+    fn links(&self, data_source: DataSourceId, id: &str) -> Result<Vec<Link>, Infallible> {
+        let links = self.links.get(&(data_source, id.into()));
+        Ok(links.cloned().unwrap_or_default())
     }
 
     fn batch_changes(
@@ -171,9 +172,9 @@ impl Changes for MemoryChanges {
             .push(Change::Profile(uuid.clone(), Box::new(profile.clone())));
     }
 
-    fn put_link(&mut self, data_source: DataSourceId, id: &str, link: &Link) {
+    fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]) {
         self.0
-            .push(Change::Link((data_source, id.into()), link.clone()));
+            .push(Change::Links((data_source, id.into()), links.to_vec()));
     }
 
     fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow) {

@@ -10,7 +10,7 @@
 mod records;
 
 use crate::{
-    codec::{BatchRecord, Link, PendingRow, Undelivered, encode_profile},
+    codec::{BatchRecord, Link, PendingRow, Undelivered, encode_links, encode_profile},
     error::StoreError,
     keys,
 };
@@ -65,18 +65,19 @@ impl Batch {
         self.push(DELETE, |out| keys::put_profile(out, uuid), |_| {});
     }
 
-    /// Links a declared id to a device, whatever it was linked to before.
-    pub fn put_link(&mut self, data_source: DataSourceId, id: &str, link: &Link) {
+    /// Links a declared id to these devices, whatever it was linked to before; without any, the id
+    /// leads nowhere. The newest link comes last.
+    pub fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]) {
+        let kind = if links.is_empty() { DELETE } else { PUT };
         self.push(
-            PUT,
+            kind,
             |out| keys::put_link(out, data_source, id),
-            |out| link.encode(out),
+            |out| {
+                if !links.is_empty() {
+                    encode_links(links, out);
+                }
+            },
         );
-    }
-
-    /// Removes the link of a declared id.
-    pub fn delete_link(&mut self, data_source: DataSourceId, id: &str) {
-        self.push(DELETE, |out| keys::put_link(out, data_source, id), |_| {});
     }
 
     /// Marks a pair as pending; a mark that is there already is replaced.
@@ -208,6 +209,11 @@ impl Batch {
         );
     }
 
+    /// Removes the row of this key.
+    pub(crate) fn delete_row(&mut self, key: &[u8]) {
+        self.push(DELETE, |out| out.extend_from_slice(key), |_| {});
+    }
+
     /// All operations as bytes.
     pub(crate) fn operations_bytes(&self) -> &[u8] {
         &self.operations
@@ -305,7 +311,7 @@ mod tests {
             uuid: "7".parse().unwrap(),
             at: Timestamp(0),
         };
-        batch.put_link(DataSourceId(1), &"x".repeat(2_000), &link);
+        batch.put_links(DataSourceId(1), &"x".repeat(2_000), &[link]);
         let error = batch.check().unwrap_err();
         assert_eq!(
             error.to_string(),

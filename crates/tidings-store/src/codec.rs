@@ -23,3 +23,4 @@ pub use removals::{REMOVALS_KEPT_MAX, Removal, RemovalCause, RemovalEnd, Removal
 pub(crate) use removals::{decode_removals, encode_removals};
 pub use resend::Resend;
 pub use rows::{BatchRecord, Link, PendingRow, REASON_BYTES_MAX, Undelivered};
+pub(crate) use rows::{decode_links, encode_links};

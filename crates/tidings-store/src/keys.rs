@@ -5,7 +5,7 @@
 //! | `p` device | profile |
 //! | `o` destination device | pending pair: the partner has not been told the newest state |
 //! | `u` destination device | undelivered pair |
-//! | `i` data source, id as text | link: declared id to device |
+//! | `i` data source, id as text | links: declared id to devices |
 //! | `m` name | one row of the store itself: `m/format`, `m/epoch`, `m/head` |
 //! | `b` destination device | the device has changes since the destination's last batch; no value |
 //! | `h` destination number | one batch of the destination; the number has 32 bits |
@@ -66,7 +66,16 @@ pub(crate) fn put_profile(out: &mut Vec<u8>, uuid: &DeviceUuid) {
     put_uuid(out, uuid);
 }
 
-/// Appends the key of a link.
+/// Reads the device in the key of a profile.
+pub(crate) fn read_profile(key: &[u8]) -> Result<DeviceUuid, DecodeError> {
+    let mut reader = Reader::new(key);
+    reader.u8("row kind")?;
+    let uuid = read_uuid(&mut reader)?;
+    reader.end("key")?;
+    Ok(uuid)
+}
+
+/// Appends the key of the links of a declared id.
 pub(crate) fn put_link(out: &mut Vec<u8>, data_source: DataSourceId, id: &str) {
     out.push(LINK);
     put_number(out, data_source.0);

@@ -23,14 +23,14 @@
 //! | `p` device | profile, see [`codec`] | the truth; about 175 bytes for 20 traits, 5 segments, 2 ids |
 //! | `o` destination device | version, seq and time of the touch | the pending set; a second touch overwrites the row, so nothing is read first |
 //! | `u` destination device | version, flags, time, reason | pairs that were given up: held, or dropped and listed |
-//! | `i` data source, id | version, device, time | declared id to device |
+//! | `i` data source, id | version, devices with their times | declared id to the devices it is linked to, the newest last |
 //! | `b` destination device | nothing | devices with changes since the destination's last batch |
 //! | `h` destination number | version, flags, times, counts | the last batches of the destination |
 //! | `a` destination time position | version, attempts | the attempt log: what was settled in one commit, trimmed by age and size |
 //! | `r` destination device segment data source, id | version, removals | the removal ledger: when a Status 0 was owed, tried and acknowledged |
 //! | `e` destination | version, flags, times, counts, device | how far the last resend of undelivered pairs has come |
 //! | `t` hour device | nothing | timers: the profile can change by itself in this hour |
-//! | `m/format` | u32 LE | the format of all this; a newer one is refused |
+//! | `m/format` | u32 LE | the format of all this; a newer one is refused, an older one is brought up to it at opening |
 //! | `m/epoch` | u32 LE | counts the times that the directory was opened |
 //! | `m/head` | seq u64 LE, hash u64 LE | written with every commit |
 //!
@@ -70,6 +70,7 @@ mod lock;
 mod settings;
 mod store;
 mod table_list;
+mod upgrade;
 
 pub use batch::Batch;
 pub use codec::{

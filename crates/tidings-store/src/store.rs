@@ -24,6 +24,7 @@ use crate::{
     keys,
     lock::Lock,
     settings::StoreSettings,
+    upgrade::upgrade,
 };
 use std::{
     fmt,
@@ -41,8 +42,9 @@ use std::{
 const REOPEN_TRIES: u32 = 20;
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 
-/// The format of a data directory that this version writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+/// The format of a data directory that this version writes, and the newest that it reads. Older ones are
+/// brought up to it at opening.
+pub const FORMAT: u32 = 2;
 
 /// The durable state of one process.
 ///
@@ -103,6 +105,8 @@ pub struct Recovery {
     pub torn: bool,
     /// The file `head` was there and whole, so that lost commits would have been noticed.
     pub head_checked: bool,
+    /// The directory had this older format, and was brought up to the present one.
+    pub upgraded_from: Option<u32>,
 }
 
 impl Store {
@@ -118,7 +122,8 @@ impl Store {
     /// still as it was found then, or there is a copy of it in `journal.damaged`.
     ///
     /// # Cost
-    /// Reads the backend's journal, up to some 128 MiB.
+    /// Reads the backend's journal, up to some 128 MiB. A directory of an older format takes as long as
+    /// reading all its profiles, once.
     pub fn open(dir: &Path, settings: &StoreSettings) -> Result<Self, StoreError> {
         // What is in there is personal data: for this user alone.
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
@@ -336,7 +341,7 @@ fn open_database(
     let journal = journal::read(&Backend::path(dir))?;
     check_journal(dir, &journal, acknowledged, settings, recovery)?;
     let backend = Backend::open(dir, settings, &first_rows())?;
-    let mut found = read_meta(dir, &backend)?;
+    let (format, mut found) = read_meta(dir, &backend)?;
     match check_head(dir, found.head, acknowledged) {
         Ok(()) => {}
         Err(StoreError::Lost { missing, .. }) if settings.dangerous_allow_loss => {
@@ -344,6 +349,10 @@ fn open_database(
             found.head.seq = acknowledged.seq;
         }
         Err(error) => return Err(error),
+    }
+    if format < FORMAT {
+        upgrade(&backend, format)?;
+        recovery.upgraded_from = Some(format);
     }
     Ok((backend, found))
 }
@@ -357,8 +366,8 @@ fn first_rows() -> Batch {
     batch
 }
 
-/// Epoch and head in the database, of a format that can be read.
-fn read_meta(dir: &Path, backend: &Backend) -> Result<Record, StoreError> {
+/// The format, if it can be read, and epoch and head in the database.
+fn read_meta(dir: &Path, backend: &Backend) -> Result<(u32, Record), StoreError> {
     let format = read_row(dir, backend, keys::FORMAT, "m/format", read_u32)?;
     if format > FORMAT {
         return Err(StoreError::NewerFormat {
@@ -367,10 +376,11 @@ fn read_meta(dir: &Path, backend: &Backend) -> Result<Record, StoreError> {
             supported: FORMAT,
         });
     }
-    Ok(Record {
+    let record = Record {
         epoch: read_row(dir, backend, keys::EPOCH, "m/epoch", read_u32)?,
         head: read_row(dir, backend, keys::HEAD, "m/head", Head::decode)?,
-    })
+    };
+    Ok((format, record))
 }
 
 fn read_row<T>(

@@ -7,11 +7,9 @@ use crate::compare::{Difference, difference, report};
 use std::{num::NonZeroUsize, thread};
 use tidings_oracle::{Case, Features, generate, shrink::shrink};
 
-/// What the real system has. The differences behind `links_end` and `new_windows` are shown in
-/// `found`.
+/// What the real system has. The differences behind `new_windows` are shown in `found`.
 pub(crate) const FEATURES: Features = Features {
     batches: false,
-    links_end: false,
     new_windows: false,
     ..Features::ALL
 };

@@ -12,8 +12,8 @@ impl Rows for Store {
         Self::profile(self, uuid)
     }
 
-    fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, StoreError> {
-        Self::link(self, data_source, id)
+    fn links(&self, data_source: DataSourceId, id: &str) -> Result<Vec<Link>, StoreError> {
+        Self::links(self, data_source, id)
     }
 
     fn batch_changes(
@@ -76,8 +76,8 @@ impl Changes for Batch {
         Self::put_profile(self, uuid, profile);
     }
 
-    fn put_link(&mut self, data_source: DataSourceId, id: &str, link: &Link) {
-        Self::put_link(self, data_source, id, link);
+    fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]) {
+        Self::put_links(self, data_source, id, links);
     }
 
     fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow) {

@@ -1,18 +1,20 @@
 //! The small rows: links, pending pairs, undelivered pairs, batches.
 //!
 //! ```text
-//! link          version 1 | device as in a key | at: folded varint
+//! links         version 2 | count: varint | per device, ascending by time: device as in a key | at: folded varint
 //! pending       version 1 | seq: varint | since: folded varint
 //! undelivered   version 1 | flags (1 held) | at: folded varint | reason: UTF-8 to the end
 //! batch         version 1 | flags (1 ended, 2 cut short) | due, started, ended if it has: folded varints |
 //!               received, attempted, succeeded, failed: varints. Its number is in its key
 //! ```
 
-use super::bytes::{DecodeError, Problem, Reader, put_i64, put_u64};
+use super::bytes::{DecodeError, Problem, Reader, put_i64, put_len, put_u64};
 use crate::keys;
 use tidings_model::{DeviceUuid, Timestamp};
 
 const VERSION: u8 = 1;
+/// Version 1 held the newest device alone; an upgrade of the directory replaces it.
+const LINKS_VERSION: u8 = 2;
 const HELD: u8 = 1;
 const ENDED: u8 = 1;
 const CUT_SHORT: u8 = 2;
@@ -20,7 +22,7 @@ const CUT_SHORT: u8 = 2;
 /// Bytes of an undelivered pair's reason; longer ones are cut.
 pub const REASON_BYTES_MAX: usize = 200;
 
-/// A declared id is linked to a device.
+/// A device that a declared id is linked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// The device.
@@ -73,21 +75,31 @@ pub struct BatchRecord {
     pub failed: u64,
 }
 
-impl Link {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
-        keys::put_uuid(out, &self.uuid);
-        put_i64(out, self.at.0);
+/// Appends the devices that an id is linked to.
+pub(crate) fn encode_links(links: &[Link], out: &mut Vec<u8>) {
+    out.push(LINKS_VERSION);
+    put_len(out, links.len());
+    for link in links {
+        keys::put_uuid(out, &link.uuid);
+        put_i64(out, link.at.0);
     }
+}
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        reader.version(VERSION)?;
+/// Reads the devices that an id is linked to.
+pub(crate) fn decode_links(bytes: &[u8]) -> Result<Vec<Link>, DecodeError> {
+    /// A device of no digits would take a byte, and a time another.
+    const LINK_BYTES_MIN: usize = 2;
+    let mut reader = Reader::new(bytes);
+    reader.version(LINKS_VERSION)?;
+    let count = reader.count("linked devices", LINK_BYTES_MIN)?;
+    let mut links = Vec::with_capacity(count);
+    for _ in 0..count {
         let uuid = keys::read_uuid(&mut reader)?;
         let at = Timestamp(reader.i64("link's time")?);
-        reader.end("link")?;
-        Ok(Self { uuid, at })
+        links.push(Link { uuid, at });
     }
+    reader.end("links")?;
+    Ok(links)
 }
 
 impl PendingRow {
@@ -207,8 +219,9 @@ mod tests {
         ) {
             let (at, mut out) = (Timestamp(at), Vec::new());
             let link = Link { uuid: uuid.parse().unwrap(), at };
-            link.encode(&mut out);
-            prop_assert_eq!(Link::decode(&out), Ok(link));
+            let links = vec![link; usize::from(held) * 3];
+            encode_links(&links, &mut out);
+            prop_assert_eq!(decode_links(&out), Ok(links));
 
             out.clear();
             let pending = PendingRow { seq, since: at };
@@ -242,8 +255,12 @@ mod tests {
             if let Some(first) = bytes.first_mut() {
                 *first = VERSION;
             }
-            drop((Link::decode(&bytes), PendingRow::decode(&bytes), Undelivered::decode(&bytes)));
+            drop((PendingRow::decode(&bytes), Undelivered::decode(&bytes)));
             drop(BatchRecord::decode(1, &bytes));
+            if let Some(first) = bytes.first_mut() {
+                *first = LINKS_VERSION;
+            }
+            drop(decode_links(&bytes));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Store;
 use crate::{
     codec::{
-        BatchRecord, Link, PendingRow, Undelivered, bytes::DecodeError, bytes::Reader,
+        BatchRecord, Link, PendingRow, Undelivered, bytes::DecodeError, decode_links,
         decode_profile,
     },
     error::StoreError,
@@ -50,30 +50,26 @@ impl Store {
     ) -> Result<Vec<(DeviceUuid, Profile)>, StoreError> {
         let prefix = [keys::PROFILE];
         self.page(&prefix, after, limit, |key, value| {
-            let mut reader = Reader::new(key);
-            let uuid = reader
-                .u8("row kind")
-                .and_then(|_| keys::read_uuid(&mut reader))
-                .map_err(StoreError::corrupt("key of a profile"))?;
+            let uuid = keys::read_profile(key).map_err(StoreError::corrupt("key of a profile"))?;
             let profile = decode_profile(value).map_err(damaged_profile(&uuid))?;
             Ok((uuid, profile))
         })
     }
 
-    /// The device that a declared id is linked to, `None` when it is not.
+    /// The devices that a declared id is linked to, the newest link last; none when it is not.
     ///
     /// # Errors
-    /// When the database cannot be read, or the link is damaged.
-    pub fn link(&self, data_source: DataSourceId, id: &str) -> Result<Option<Link>, StoreError> {
+    /// When the database cannot be read, or the links are damaged.
+    pub fn links(&self, data_source: DataSourceId, id: &str) -> Result<Vec<Link>, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL + id.len());
         keys::put_link(&mut key, data_source, id);
         let row = self.backend()?.get(&key)?;
         // The id itself is a person's: it does not go into errors.
-        let row = row.map(|value| {
-            let row = format_args!("link of an id of data source {data_source}");
-            Link::decode(&value).map_err(StoreError::corrupt(row))
-        });
-        row.transpose()
+        let Some(value) = row else {
+            return Ok(Vec::new());
+        };
+        let row = format_args!("links of an id of data source {data_source}");
+        decode_links(&value).map_err(StoreError::corrupt(row))
     }
 
     /// The pending row of a pair, `None` when it is not pending.

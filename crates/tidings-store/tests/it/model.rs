@@ -24,7 +24,7 @@ fn order(uuid: &DeviceUuid) -> DeviceOrder {
 #[derive(Default)]
 struct Twin {
     profiles: BTreeMap<DeviceOrder, Profile>,
-    links: BTreeMap<(u32, String), Link>,
+    links: BTreeMap<(u32, String), Vec<Link>>,
     pending: BTreeMap<(u32, DeviceOrder), PendingRow>,
     undelivered: BTreeMap<(u32, DeviceOrder), Undelivered>,
     changes: BTreeSet<(u32, DeviceOrder)>,
@@ -39,8 +39,7 @@ struct Twin {
 enum Row {
     PutProfile(DeviceUuid, u64),
     DeleteProfile(DeviceUuid),
-    PutLink(u32, String, DeviceUuid),
-    DeleteLink(u32, String),
+    PutLinks(u32, String, Vec<DeviceUuid>),
     PutPending(u32, DeviceUuid, i64),
     DeletePending(u32, DeviceUuid),
     PutUndelivered(u32, DeviceUuid, bool),
@@ -98,8 +97,7 @@ fn row() -> impl Strategy<Value = Row> {
     prop_oneof![
         4 => (device(), 0..1000u64).prop_map(|(uuid, n)| Row::PutProfile(uuid, n)),
         1 => device().prop_map(Row::DeleteProfile),
-        2 => (number(), id, device()).prop_map(|(ds, id, uuid)| Row::PutLink(ds, id, uuid)),
-        1 => (number(), id).prop_map(|(ds, id)| Row::DeleteLink(ds, id)),
+        3 => (number(), id, vec(device(), 0..3)).prop_map(|(ds, id, uuids)| Row::PutLinks(ds, id, uuids)),
         4 => (number(), device(), any::<i64>()).prop_map(|(d, u, at)| Row::PutPending(d, u, at)),
         3 => (number(), device()).prop_map(|(d, u)| Row::DeletePending(d, u)),
         2 => (number(), device(), any::<bool>()).prop_map(|(d, u, h)| Row::PutUndelivered(d, u, h)),
@@ -135,15 +133,16 @@ impl Twin {
                 batch.delete_profile(&uuid);
                 self.profiles.remove(&order(&uuid));
             }
-            Row::PutLink(data_source, id, uuid) => {
-                let at = Timestamp(0);
-                let link = Link { uuid, at };
-                batch.put_link(DataSourceId(data_source), &id, &link);
-                self.links.insert((data_source, id), link);
-            }
-            Row::DeleteLink(data_source, id) => {
-                batch.delete_link(DataSourceId(data_source), &id);
-                self.links.remove(&(data_source, id));
+            Row::PutLinks(data_source, id, uuids) => {
+                let links = uuids.into_iter().zip(0..);
+                let links: Vec<_> = links
+                    .map(|(uuid, at)| Link {
+                        uuid,
+                        at: Timestamp(at),
+                    })
+                    .collect();
+                batch.put_links(DataSourceId(data_source), &id, &links);
+                self.links.insert((data_source, id), links);
             }
             Row::PutPending(destination, uuid, at) => {
                 let since = Timestamp(at);
@@ -252,9 +251,9 @@ impl Twin {
             prop_assert_eq!(found.as_ref(), Some(profile));
         }
         prop_assert_eq!(store.profiles(None, usize::MAX).unwrap(), profiles);
-        for ((data_source, id), link) in &self.links {
-            let found = store.link(DataSourceId(*data_source), id).unwrap();
-            prop_assert_eq!(found.as_ref(), Some(link));
+        for ((data_source, id), links) in &self.links {
+            let found = store.links(DataSourceId(*data_source), id).unwrap();
+            prop_assert_eq!(&found, links);
         }
         let pending = store.destinations_with_pending().unwrap();
         prop_assert_eq!(&pending, &Self::destinations(&self.pending));
@@ -408,13 +407,6 @@ fn check_absent(store: &Store, twin: &Twin, row: &Row) -> Result<(), TestCaseErr
         Row::DeleteProfile(uuid) => {
             let expected = twin.profiles.get(&order(uuid)).cloned();
             prop_assert_eq!(store.profile(uuid).unwrap(), expected);
-        }
-        Row::DeleteLink(data_source, id) => {
-            let expected = twin.links.get(&(*data_source, id.clone())).cloned();
-            prop_assert_eq!(
-                store.link(DataSourceId(*data_source), id).unwrap(),
-                expected
-            );
         }
         Row::DeletePending(destination, uuid) => {
             let expected = twin.pending.get(&(*destination, order(uuid))).copied();

@@ -1,8 +1,10 @@
 //! Opening: what a new directory gets, who may open it, what is refused.
 
-use crate::support::{commit, open, settings, verify};
+use crate::support::{commit, device, open, settings, verify};
 use std::fs;
-use tidings_store::{Batch, ErrorKind, Head, Recovery, Store, StoreError};
+use tidings_engine::{IdKey, Profile, ProfileId};
+use tidings_model::{AuthState, DataSourceId, DeviceUuid, Timestamp};
+use tidings_store::{Batch, ErrorKind, Head, Link, Recovery, Store, StoreError};
 
 #[test]
 fn a_new_directory_is_made_and_found_again() {
@@ -82,9 +84,9 @@ fn check_refused(key: &str, value: Option<&[u8]>, kind: ErrorKind, expected: &st
 fn what_cannot_be_read_is_refused() {
     check_refused(
         "m/format",
-        Some(&2u32.to_le_bytes()),
+        Some(&3u32.to_le_bytes()),
         ErrorKind::Reject,
-        "DIR has format 2, this version of tidings reads up to 1; run the version that wrote it, or a \
+        "DIR has format 3, this version of tidings reads up to 2; run the version that wrote it, or a \
          newer one",
     );
     check_refused(
@@ -99,6 +101,56 @@ fn what_cannot_be_read_is_refused() {
         ErrorKind::Corrupt,
         "the row m/head is damaged: seq at byte 0 is cut short",
     );
+}
+
+/// In format 1 the row of an id held one device, and was never removed.
+#[test]
+fn a_directory_of_format_1_is_brought_up_to_the_present_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let (older, newer, deleted) = (device(1), device(2), device(3));
+    let linked = |linked, at| {
+        let id = ProfileId {
+            key: IdKey(0),
+            data_source: DataSourceId(7),
+            id: "crm".into(),
+            linked,
+            state: AuthState::Unknown,
+            linked_at: Timestamp(at),
+        };
+        Profile {
+            ids: vec![id],
+            ..Profile::default()
+        }
+    };
+    let mut batch = Batch::new();
+    batch.put_profile(&newer, &linked(true, 20));
+    batch.put_profile(&older, &linked(true, 10));
+    batch.put_profile(&deleted, &linked(false, 30));
+    store.commit(&batch).unwrap();
+    let head = store.head();
+    drop(store);
+    // version | device | time, as format 1 had it: folded, 30 is 60.
+    let row = |uuid: &DeviceUuid| {
+        let number = uuid.as_number().unwrap();
+        [&[1][..], &number.to_be_bytes(), &[60]].concat()
+    };
+    rewrite(dir.path(), "i\u{1}\u{7}crm", Some(&row(&deleted)));
+    rewrite(dir.path(), "i\u{1}\u{7}gone", Some(&row(&deleted)));
+    rewrite(dir.path(), "m/format", Some(&1u32.to_le_bytes()));
+
+    for upgraded_from in [Some(1), None] {
+        let store = open(dir.path()).unwrap();
+        assert_eq!(store.recovery().upgraded_from, upgraded_from);
+        assert_eq!(store.head(), head);
+        let links = store.links(DataSourceId(7), "crm").unwrap();
+        let expected = [(&older, 10), (&newer, 20)].map(|(uuid, at)| Link {
+            uuid: uuid.clone(),
+            at: Timestamp(at),
+        });
+        assert_eq!(links, expected);
+        assert_eq!(store.links(DataSourceId(7), "gone").unwrap(), []);
+    }
 }
 
 #[test]
