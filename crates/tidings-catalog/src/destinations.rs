@@ -16,11 +16,11 @@ use crate::value::{self, Value};
 use std::time::Duration;
 use tidings_model::limits::{LINGER_MAX, PROFILE_IDS_MAX, USERS_PER_MESSAGE_MAX};
 use tidings_model::{
-    DataSourceId, Destination, DestinationId, FailurePolicy, Status, Unsegment, Unsynced,
+    DataSourceId, Destination, DestinationId, FailurePolicy, Status, TlsFiles, Unsegment, Unsynced,
     WireSettings,
 };
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "id",
     "name",
     "client_id",
@@ -29,6 +29,7 @@ const KEYS: [&str; 21] = [
     "mappings",
     "signing",
     "oauth",
+    "tls",
     "max_users",
     "max_linger",
     "timeout",
@@ -88,6 +89,7 @@ pub(crate) fn read(
         Some(value.list(SIGNING_MAX, ctx, |item| details::signing(item, ctx)))
     });
     let oauth = record.optional("oauth", details::oauth);
+    let tls = record.or("tls", TlsFiles::default(), details::tls);
     let unsynced = unsynced(&record, &id_data_sources, ctx);
     let number = |key, default, range| {
         record.or(key, default, |value: Value<'_, '_>, ctx: &Context<'_>| {
@@ -130,6 +132,7 @@ pub(crate) fn read(
         mappings: mappings?,
         signing,
         oauth,
+        tls,
     })
 }
 

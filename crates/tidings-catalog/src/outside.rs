@@ -8,6 +8,7 @@ use crate::fault::Remark;
 use crate::limits::{HEADER_BYTES_MAX, SECRET_BYTES_MAX, URL_BYTES_MAX};
 use crate::suggest::quote;
 use crate::value::Value;
+use std::path::PathBuf;
 use tidings_model::SecretRef;
 use url::Url;
 
@@ -155,6 +156,24 @@ pub(crate) fn secret(value: Value<'_, '_>, ctx: &Context<'_>) -> Option<SecretRe
             ctx.fault(value, Remark::new("not a reference to a secret").hint(hint));
             return None;
         }
+    };
+    ctx.fault(value, fault);
+    None
+}
+
+/// Reads the path of a file that holds no secret. A relative path is one from the catalog's
+/// directory; `file:` before it is taken as for secrets.
+pub(crate) fn file(value: Value<'_, '_>, ctx: &Context<'_>) -> Option<PathBuf> {
+    let text = value.text(ctx)?;
+    let path = text.strip_prefix("file:").unwrap_or(text);
+    let fault = if path.is_empty() {
+        "the path is empty"
+    } else if path.len() > SECRET_BYTES_MAX {
+        "the path is too long"
+    } else if path.contains('\0') {
+        "a path has no zero character"
+    } else {
+        return Some(ctx.directory.join(path));
     };
     ctx.fault(value, fault);
     None

@@ -12,12 +12,12 @@ use crate::{
     policy::AddressPolicy,
     resolve::{HostsFile, NameServers, Resolver},
     target::{Target, TargetHost},
-    tls::{self, RootsError},
+    tls::{self, RootsError, TlsProfile, TlsSettings, TlsSettingsError},
 };
 use http::HeaderValue;
+use rustls::RootCertStore;
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 /// Settings of everything that goes out.
 #[derive(Clone, Debug)]
@@ -61,7 +61,8 @@ pub enum EgressError {
 /// Shared by all endpoints and token sources of a server; immutable. To change the policy or the
 /// roots, make a new one and new endpoints: dropping the old endpoints closes their connections.
 pub struct Egress {
-    tls: TlsConnector,
+    roots: Arc<RootCertStore>,
+    tls: TlsProfile,
     resolver: Resolver,
     policy: AddressPolicy,
     pub(crate) user_agent: HeaderValue,
@@ -89,8 +90,10 @@ impl Egress {
             .ok()
             .filter(|value| value.to_str().is_ok_and(|text| !text.trim().is_empty()))
             .ok_or(EgressError::UserAgent(settings.user_agent))?;
+        let roots = Arc::new(tls::roots(settings.ca_pem.as_deref())?);
         Ok(Arc::new(Self {
-            tls: TlsConnector::from(tls::client_config(settings.ca_pem.as_deref())?),
+            tls: TlsProfile::shared(&roots),
+            roots,
             resolver: Resolver::new(&settings.name_servers, &settings.hosts),
             policy: settings.policy,
             user_agent,
@@ -103,11 +106,25 @@ impl Egress {
         self.policy
     }
 
+    /// TLS for a destination that has roots or a client certificate of its own.
+    ///
+    /// # Errors
+    /// When they cannot be used; nothing of a key is shown.
+    pub fn tls_profile(&self, settings: TlsSettings<'_>) -> Result<TlsProfile, TlsSettingsError> {
+        TlsProfile::new(&self.roots, settings)
+    }
+
+    /// TLS as all destinations speak it that have nothing of their own.
+    pub(crate) fn shared_tls(&self) -> TlsProfile {
+        self.tls.clone()
+    }
+
     /// Opens a connection to `target`; `connect_max` bounds the TCP part alone, so that a dead
     /// address leaves time to be told from a slow partner.
     pub(crate) async fn open(
         &self,
         target: &Target,
+        tls: &TlsProfile,
         connect_max: Duration,
         trace: &mut Trace,
     ) -> Result<Link, Failure> {
@@ -121,8 +138,8 @@ impl Egress {
             .await
             .unwrap_or_else(|_| Err(connect_timeout(&addresses, connect_max)))?;
         trace.enter(Phase::Tls);
-        let stream = self
-            .tls
+        let stream = tls
+            .0
             .connect(target.server_name.clone(), stream)
             .await
             .map_err(|error| tls::handshake_failure(&error))?;

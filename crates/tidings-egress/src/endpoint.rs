@@ -19,10 +19,15 @@ use crate::{
     pool::{Lease, Pool, PoolSettings},
     request::{Message, Request},
     target::{Target, UrlError},
+    tls::TlsProfile,
 };
 use http::response::Parts;
 use hyper::body::Incoming;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tidings_model::limits::RESPONSE_BYTES_MAX;
 use tokio::time::{Instant, timeout_at};
 
@@ -53,6 +58,8 @@ pub struct Endpoint {
     egress: Arc<Egress>,
     target: Target,
     pool: Arc<Pool>,
+    /// Of connections that are opened from now on.
+    tls: Mutex<TlsProfile>,
     body_wait: Duration,
 }
 
@@ -78,6 +85,7 @@ impl Endpoint {
         settings: EndpointSettings,
     ) -> Result<Self, UrlError> {
         Ok(Self {
+            tls: Mutex::new(egress.shared_tls()),
             egress,
             target: Target::parse(url)?,
             pool: Pool::new(settings.pool),
@@ -103,6 +111,20 @@ impl Endpoint {
             reused: trace.reused,
             bytes_read: trace.bytes_read,
         }
+    }
+
+    /// Takes other trust roots or another client certificate. Attempts under way go on; idle
+    /// connections are closed, and those in use when their attempt ends.
+    pub fn set_tls(&self, profile: TlsProfile) {
+        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = profile;
+        self.pool.clear();
+    }
+
+    fn tls(&self) -> TlsProfile {
+        self.tls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Closes the idle connections now and those in use when their attempt ends.
@@ -164,8 +186,15 @@ impl Endpoint {
             }
         }
         trace.reused = false;
-        let link = self.egress.open(&self.target, connect_max, trace).await?;
-        let mut lease = self.pool.lease(link);
+        // The generation first: a connection made with a profile that is replaced meanwhile is not
+        // kept.
+        let generation = self.pool.generation();
+        let tls = self.tls();
+        let link = self
+            .egress
+            .open(&self.target, &tls, connect_max, trace)
+            .await?;
+        let mut lease = Lease { link, generation };
         match lease.link.send(message, trace).await {
             Ok(response) => Ok((lease, response)),
             Err(SendError::NotSent(_, failure) | SendError::Failed(failure)) => Err(failure),

@@ -12,7 +12,7 @@
 //!
 //! Left out on purpose: what is sent and when to repeat it (the callers' business), HTTP/2 (each
 //! connection carries one request at a time, which is what keeps a slow response from delaying the
-//! others), client certificates.
+//! others).
 #![forbid(unsafe_code)]
 
 mod attempt;
@@ -39,4 +39,4 @@ pub use pool::PoolSettings;
 pub use request::{Request, ReservedHeader, is_reserved_header};
 pub use resolve::{HostsFile, NameServers};
 pub use target::{URL_BYTES_MAX, UrlError, check_url};
-pub use tls::RootsError;
+pub use tls::{RootsError, TlsProfile, TlsSettings, TlsSettingsError};

@@ -25,7 +25,8 @@ pub use credentials::{Credentials, CredentialsError};
 pub use error::{OAuthCode, TokenError};
 
 use crate::{
-    Egress, Endpoint, EndpointSettings, PoolSettings, UrlError, link::BodySink, request::message,
+    Egress, Endpoint, EndpointSettings, PoolSettings, TlsProfile, UrlError, link::BodySink,
+    request::message,
 };
 use answer::Grant;
 use bytes::Bytes;
@@ -111,6 +112,8 @@ struct State {
     failures: u32,
     /// Tokens in a row that were refused soon after they were fetched.
     refusals: u32,
+    /// Why the last fetch failed; `None` after one that did not.
+    last_error: Option<TokenError>,
     /// Before this instant nothing is fetched, because of this.
     pause: Option<(Instant, TokenError)>,
 }
@@ -160,6 +163,21 @@ impl TokenSource {
             state: Mutex::default(),
             fetching: tokio::sync::Mutex::new(()),
         })
+    }
+
+    /// Takes other trust roots or another client certificate for the token endpoint.
+    pub fn set_tls(&self, profile: TlsProfile) {
+        self.endpoint.set_tls(profile);
+    }
+
+    /// What keeps tokens from being fetched now, as far as the operator has to look at it: the token
+    /// endpoint refuses the credentials. `None` once a token was fetched.
+    #[must_use]
+    pub fn configuration_error(&self) -> Option<TokenError> {
+        self.state()
+            .last_error
+            .clone()
+            .filter(TokenError::is_configuration)
     }
 
     /// The token in use, else a new one.
@@ -245,6 +263,7 @@ impl TokenSource {
         match result {
             Ok(grant) => {
                 state.failures = 0;
+                state.last_error = None;
                 state.pause = None;
                 state.number += 1;
                 // Counted from the request: the answer was on its way for a part of its life.
@@ -255,6 +274,7 @@ impl TokenSource {
             Err(error) => {
                 let until = Instant::now() + backoff(state.failures);
                 state.failures += 1;
+                state.last_error = Some(error.clone());
                 state.pause = Some((until, error.clone()));
                 Err(error)
             }

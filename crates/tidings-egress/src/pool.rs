@@ -64,7 +64,7 @@ struct Idle {
 /// A link in use, and what the pool must know when it comes back.
 pub(crate) struct Lease {
     pub(crate) link: Link,
-    generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl Pool {
@@ -98,12 +98,9 @@ impl Pool {
         }
     }
 
-    /// A connection that was just opened.
-    pub(crate) fn lease(&self, link: Link) -> Lease {
-        Lease {
-            link,
-            generation: self.state().generation,
-        }
+    /// The generation of connections opened from now on.
+    pub(crate) fn generation(&self) -> u64 {
+        self.state().generation
     }
 
     /// Takes a connection back after a response that was read to its end.

@@ -114,6 +114,8 @@ pub struct Destination {
     pub signing: Vec<Signing>,
     /// How requests are authorised, if at all.
     pub oauth: Option<OAuth>,
+    /// Its own trust roots and client certificate.
+    pub tls: TlsFiles,
     /// User objects per message, 1 to [`crate::limits::USERS_PER_MESSAGE_MAX`].
     pub max_users: u32,
     /// How long a user may wait for company in a message.
@@ -168,6 +170,24 @@ pub struct Signing {
     pub not_before: Option<Timestamp>,
     /// Not sent from this instant on.
     pub not_after: Option<Timestamp>,
+}
+
+/// What a destination has of its own for TLS, its token endpoint included. The default has nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Trust roots in PEM: these and no others.
+    pub ca_file: Option<std::path::PathBuf>,
+    /// Client certificate, its chain in PEM, and private key in PEM.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A client certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The chain, in PEM.
+    pub chain: SecretRef,
+    /// The private key, in PEM.
+    pub key: SecretRef,
 }
 
 /// Hash function of an HMAC.

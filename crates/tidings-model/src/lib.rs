@@ -14,9 +14,9 @@ pub mod secret;
 pub mod time;
 
 pub use catalog::{
-    Batch, Catalog, DataSource, DataSourceKind, Destination, FailurePolicy, HashName, Mapping,
-    Numbers, OAuth, OAuthCredentials, Segment, Signing, Status, Trait, TraitKind, Unsegment,
-    Unsynced, WireSettings,
+    Batch, Catalog, ClientCertificate, DataSource, DataSourceKind, Destination, FailurePolicy,
+    HashName, Mapping, Numbers, OAuth, OAuthCredentials, Segment, Signing, Status, TlsFiles, Trait,
+    TraitKind, Unsegment, Unsynced, WireSettings,
 };
 pub use event::{AuthState, DeclaredId, Event, Signals};
 pub use id::{DataSourceId, DestinationId, DeviceUuid, IdError, RegionId, SegmentId, TraitId};

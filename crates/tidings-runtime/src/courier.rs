@@ -66,7 +66,7 @@ pub enum Errand {
 pub struct Courier {
     destination: Arc<Destination>,
     catalog: Arc<ActiveCatalog>,
-    signatures: Signatures,
+    signatures: Arc<Signatures>,
     dispatcher: Dispatcher<UserBytes>,
     stats: Arc<DestinationStats>,
     messages: HashMap<MessageId, Outgoing>,
@@ -105,7 +105,7 @@ impl Courier {
     pub fn new(
         destination: Arc<Destination>,
         catalog: Arc<ActiveCatalog>,
-        signatures: Signatures,
+        signatures: Arc<Signatures>,
         stats: Arc<DestinationStats>,
         lateness: Lateness,
         now: Now,

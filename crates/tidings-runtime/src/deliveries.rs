@@ -8,26 +8,23 @@ use crate::{
     clock::Clock,
     core::ActiveCatalog,
     courier::Pause,
-    destination::{DestinationTask, Outlet},
+    destination::DestinationTask,
     inbox::Inbox,
+    outlet::{Outlet, Tokens},
     pauses::Pauses,
-    redact::Redactor,
-    secret::read_secret,
-    signing::Signatures,
     stats::{DestinationStats, NamedStats, Paused},
     writer::{Control, Inboxes, WriterHandle},
 };
-use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
-use tidings_egress::{
-    Egress, Endpoint, EndpointSettings,
-    oauth::{Credentials, TokenSettings, TokenSource},
-};
-use tidings_model::{Destination, DestinationId, OAuthCredentials, Status};
+use tidings_egress::Egress;
+use tidings_model::{Destination, DestinationId, Status};
 use tokio::{sync::watch, task::JoinSet};
 
 /// All destinations at work.
@@ -37,6 +34,7 @@ pub(crate) struct Deliveries {
     writer: WriterHandle,
     clock: Arc<Clock>,
     inboxes: Arc<ArcSwap<Inboxes>>,
+    tokens: Tokens,
     running: Mutex<BTreeMap<DestinationId, Running>>,
     pauses: Mutex<Pauses>,
 }
@@ -44,12 +42,24 @@ pub(crate) struct Deliveries {
 #[derive(Debug)]
 struct Running {
     destination: Arc<Destination>,
+    /// The catalog that it was started with.
+    catalog: Arc<ActiveCatalog>,
     inbox: Arc<Inbox>,
     stats: Arc<DestinationStats>,
+    files: Arc<Files>,
     stop: watch::Sender<bool>,
     pause: watch::Sender<Pause>,
     /// Set when the task has ended.
     ended: watch::Receiver<bool>,
+}
+
+/// The secrets and other files of a destination, and what was made of them.
+#[derive(Debug)]
+struct Files {
+    /// `None` while the destination is refused.
+    outlet: Option<Arc<Outlet>>,
+    /// Mark of what they held when they were last looked at.
+    seen: AtomicU64,
 }
 
 impl Deliveries {
@@ -66,6 +76,7 @@ impl Deliveries {
             writer,
             clock,
             inboxes,
+            tokens: Tokens::default(),
             running,
             pauses: Mutex::new(pauses),
         }
@@ -112,6 +123,10 @@ impl Deliveries {
             name: running.destination.name.clone(),
             paused: self.paused(&running.destination),
             stats: Arc::clone(&running.stats),
+            oauth_refused: running.files.outlet.as_ref().and_then(|outlet| {
+                let error = outlet.token.load().as_ref()?.configuration_error()?;
+                Some(error.to_string())
+            }),
         };
         running.values().map(named).collect()
     }
@@ -138,10 +153,7 @@ impl Deliveries {
             gone.stop.send_replace(true);
             tasks.spawn(self.after_end(gone));
         }
-        let inboxes = running
-            .iter()
-            .map(|(id, running)| (*id, Arc::clone(&running.inbox)));
-        self.inboxes.store(Arc::new(inboxes.collect()));
+        self.publish_inboxes(&running);
         // Only now would answers to what the new tasks ask reach them.
         for task in starting {
             tasks.spawn(task);
@@ -157,6 +169,76 @@ impl Deliveries {
             drop(gone.ended.wait_for(|&ended| ended).await);
             writer.control(Control::Ended { destination });
         }
+    }
+
+    /// Looks at the files of every destination and goes on with what changed in them; what cannot be
+    /// used is reported and leaves everything as it was. Returns the destinations that were refused
+    /// and whose files are others now: they are to be started again, see [`Self::renew`].
+    ///
+    /// Blocking: it reads every file.
+    pub(crate) fn look_at_files(&self) -> Vec<DestinationId> {
+        let watched: Vec<_> = {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let watched = running.values().map(|running| {
+                let (destination, files) = (&running.destination, &running.files);
+                (
+                    Arc::clone(destination),
+                    Arc::clone(files),
+                    Arc::clone(&running.stats),
+                )
+            });
+            watched.collect()
+        };
+        let mut refused = Vec::new();
+        for (destination, files, stats) in watched {
+            let seen = self.tokens.marks().of(&destination);
+            let Some(outlet) = &files.outlet else {
+                if seen != files.seen.load(Ordering::Relaxed) {
+                    refused.push(destination.id);
+                }
+                continue;
+            };
+            if files.seen.swap(seen, Ordering::Relaxed) == seen {
+                continue;
+            }
+            let refreshed = outlet.refresh(&destination, &self.egress, &self.tokens);
+            let refused = refreshed.err().map(|error| format!("{error:#}"));
+            match &refused {
+                None => tracing::info!(destination = destination.id.0, "changed secrets in use"),
+                Some(reason) => tracing::error!(
+                    destination = destination.id.0,
+                    reason,
+                    "changed secrets refused, those in use stay"
+                ),
+            }
+            stats.update(|state| state.secrets_refused = refused);
+        }
+        refused
+    }
+
+    /// Starts destinations that were refused again.
+    pub(crate) fn renew(&self, ids: &[DestinationId], tasks: &mut JoinSet<()>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut starting = Vec::new();
+        for id in ids {
+            let refused = running.remove(id).filter(|old| old.files.outlet.is_none());
+            let Some(old) = refused else { continue };
+            let (destination, catalog) = (Arc::clone(&old.destination), Arc::clone(&old.catalog));
+            let (new, task) = self.start(&destination, &catalog, Some(old));
+            starting.push(task);
+            running.insert(*id, new);
+        }
+        self.publish_inboxes(&running);
+        for task in starting {
+            tasks.spawn(task);
+        }
+    }
+
+    fn publish_inboxes(&self, running: &BTreeMap<DestinationId, Running>) {
+        let inboxes = running
+            .iter()
+            .map(|(id, running)| (*id, Arc::clone(&running.inbox)));
+        self.inboxes.store(Arc::new(inboxes.collect()));
     }
 
     fn start(
@@ -181,7 +263,9 @@ impl Deliveries {
         drop(pauses);
         let (pause, pausing) = watch::channel(pause);
         let writer = self.writer.clone();
-        let outlet = outlet(&destination, &self.egress);
+        // The mark first: what changes between the two is seen at the next look.
+        let seen = AtomicU64::new(self.tokens.marks().of(&destination));
+        let outlet = Outlet::new(&destination, &self.egress, &self.tokens).map(Arc::new);
         let refused = outlet.as_ref().err().map(|error| format!("{error:#}"));
         if let Some(reason) = &refused {
             tracing::error!(
@@ -190,8 +274,12 @@ impl Deliveries {
                 "destination refused"
             );
         }
-        stats.update(|state| state.refused = refused);
-        let task = outlet.ok().map(|outlet| {
+        stats.update(|state| {
+            state.refused = refused;
+            state.secrets_refused = None;
+        });
+        let outlet = outlet.ok();
+        let task = outlet.clone().map(|outlet| {
             DestinationTask::new(
                 Arc::clone(&destination),
                 Arc::clone(catalog),
@@ -217,8 +305,10 @@ impl Deliveries {
         };
         let running = Running {
             destination,
+            catalog: Arc::clone(catalog),
             inbox,
             stats,
+            files: Arc::new(Files { outlet, seen }),
             stop,
             pause,
             ended,
@@ -233,59 +323,4 @@ impl Deliveries {
             running.stop.send_replace(true);
         }
     }
-}
-
-/// Everything that a destination needs for sending; its secrets are read here.
-fn outlet(destination: &Destination, egress: &Arc<Egress>) -> anyhow::Result<Outlet> {
-    tidings_egress::check_url(&destination.url, egress.policy()).context("url")?;
-    let endpoint = Endpoint::new(
-        Arc::clone(egress),
-        &destination.url,
-        EndpointSettings::default(),
-    )
-    .context("url")?;
-    let mut redactor = Redactor::default();
-    let token = match &destination.oauth {
-        None => None,
-        Some(oauth) => {
-            let credentials = match &oauth.credentials {
-                OAuthCredentials::Client {
-                    client_id,
-                    client_secret,
-                } => {
-                    let secret = read_secret(client_secret).context("oauth.client_secret")?;
-                    redactor.add(&secret);
-                    redactor.add(&format!("{client_id}:{}", *secret));
-                    Credentials::client(client_id, &secret).context("oauth")?
-                }
-                OAuthCredentials::BasicRaw(secret) => {
-                    let secret = read_secret(secret).context("oauth.basic_raw")?;
-                    redactor.add(&secret);
-                    Credentials::basic_raw(&secret).context("oauth.basic_raw")?
-                }
-            };
-            tidings_egress::check_url(&oauth.token_url, egress.policy())
-                .context("oauth.token_url")?;
-            let source = TokenSource::new(
-                Arc::clone(egress),
-                &oauth.token_url,
-                credentials,
-                TokenSettings::default(),
-            );
-            Some(Arc::new(source.context("oauth.token_url")?))
-        }
-    };
-    for signing in &destination.signing {
-        // Whether it can be read is for the signatures to say.
-        if let Ok(secret) = read_secret(&signing.secret) {
-            redactor.add(&secret);
-        }
-    }
-    let signatures = Signatures::new(&destination.signing)?;
-    Ok(Outlet {
-        endpoint: Arc::new(endpoint),
-        token,
-        signatures,
-        redactor,
-    })
 }

@@ -9,9 +9,9 @@ use crate::{
     courier::{Courier, Errand, Pause},
     errand::Ask,
     inbox::{Inbox, Mail},
+    outlet::Outlet,
     redact::Redactor,
     schedule::Lateness,
-    signing::Signatures,
     stats::DestinationStats,
     writer::{Control, WriterHandle},
 };
@@ -31,19 +31,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// What a destination's task works with.
-pub(crate) struct Outlet {
-    pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) token: Option<Arc<TokenSource>>,
-    pub(crate) signatures: Signatures,
-    pub(crate) redactor: Redactor,
-}
-
 pub(crate) struct DestinationTask {
     courier: Courier,
-    endpoint: Arc<Endpoint>,
-    token: Option<Arc<TokenSource>>,
-    redactor: Arc<Redactor>,
+    outlet: Arc<Outlet>,
     inbox: Arc<Inbox>,
     writer: WriterHandle,
     clock: Arc<Clock>,
@@ -60,7 +50,7 @@ impl DestinationTask {
     pub(crate) fn new(
         destination: Arc<Destination>,
         catalog: Arc<ActiveCatalog>,
-        outlet: Outlet,
+        outlet: Arc<Outlet>,
         inbox: Arc<Inbox>,
         writer: WriterHandle,
         clock: Arc<Clock>,
@@ -71,18 +61,11 @@ impl DestinationTask {
         } else {
             Lateness::Counts
         };
-        let Outlet {
-            endpoint,
-            token,
-            signatures,
-            redactor,
-        } = outlet;
+        let signatures = Arc::clone(&outlet.signatures);
         let now = clock.both();
         Self {
             courier: Courier::new(destination, catalog, signatures, stats, lateness, now),
-            endpoint,
-            token,
-            redactor: Arc::new(redactor),
+            outlet,
             inbox,
             writer,
             clock,
@@ -156,8 +139,9 @@ impl DestinationTask {
     }
 
     fn attempt(&mut self, message: MessageId, request: Arc<Request>) {
-        let endpoint = Arc::clone(&self.endpoint);
-        let (token, redactor) = (self.token.clone(), Arc::clone(&self.redactor));
+        let endpoint = Arc::clone(&self.outlet.endpoint);
+        let token = self.outlet.token.load_full();
+        let redactor = self.outlet.redactor.load_full();
         let timeout = self.courier.destination().timeout;
         self.attempts.spawn(async move {
             let attempt = match token {

@@ -22,6 +22,7 @@ pub mod forget;
 pub mod inbox;
 pub mod memory;
 pub mod message;
+mod outlet;
 mod pauses;
 mod redact;
 pub mod reload;

@@ -1,11 +1,17 @@
 //! Reading secrets from where the catalog says they are. The only place that does.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 use tidings_model::SecretRef;
 use zeroize::Zeroizing;
 
 /// Bytes of a secret's file.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes of a file of trust roots, and of any file that is looked at for changes.
+pub(crate) const TRUST_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Why a secret cannot be read. Never shows a value.
 #[derive(Debug, thiserror::Error)]
@@ -62,4 +68,16 @@ pub fn read_secret(place: &SecretRef) -> Result<Zeroizing<String>, SecretError> 
         return Err(SecretError::Empty(place.clone()));
     }
     Ok(text)
+}
+
+/// Reads a file of trust roots.
+pub(crate) fn read_trust(path: &Path) -> Result<Vec<u8>, SecretError> {
+    let wrong = |cause| SecretError::File {
+        path: path.to_owned(),
+        cause,
+    };
+    if fs::metadata(path).map_err(wrong)?.len() > TRUST_BYTES_MAX {
+        return Err(wrong(std::io::ErrorKind::FileTooLarge.into()));
+    }
+    fs::read(path).map_err(wrong)
 }

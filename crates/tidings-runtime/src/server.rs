@@ -231,6 +231,8 @@ impl Server {
                 () = tokio::time::sleep(CATALOG_POLL) => {
                     if modified(&self.following.path) != self.following.modified {
                         self.reload().await;
+                    } else {
+                        self.look_at_files().await;
                     }
                 }
                 () = self.following.sweep_done() => self.following.mark_swept(),
@@ -263,6 +265,21 @@ impl Server {
             .reload
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = state;
+        self.look_at_files().await;
+    }
+
+    /// Goes on with what changed in the destinations' secrets and certificates.
+    async fn look_at_files(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let look = move || shared.deliveries.look_at_files();
+        match tokio::task::spawn_blocking(look).await {
+            Ok(refused) if refused.is_empty() => {}
+            Ok(refused) => {
+                let deliveries = &self.shared.deliveries;
+                deliveries.renew(&refused, &mut self.destinations);
+            }
+            Err(error) => tracing::error!(%error, "could not look at the secrets' files"),
+        }
     }
 
     fn replace(&mut self, file: CatalogFile) -> anyhow::Result<()> {

@@ -1,9 +1,11 @@
-//! Signature headers of one destination: keys resolved once, entries chosen by date per message.
+//! Signature headers of one destination: keys resolved once and replaced when their files change,
+//! entries chosen by date per message.
 
 use crate::{
     message,
     secret::{SecretError, read_secret},
 };
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use tidings_egress::Request;
@@ -12,7 +14,7 @@ use tidings_wire::Key;
 
 /// The signing entries of a destination, in configured order.
 #[derive(Debug, Default)]
-pub struct Signatures(Vec<Entry>);
+pub struct Signatures(ArcSwap<Vec<Entry>>);
 
 #[derive(Debug)]
 struct Entry {
@@ -57,13 +59,19 @@ impl Signatures {
                 not_after: entry.not_after,
             })
         };
-        entries.iter().map(read).collect::<Result<_, _>>().map(Self)
+        let read: Result<Vec<_>, _> = entries.iter().map(read).collect();
+        Ok(Self(ArcSwap::from_pointee(read?)))
+    }
+
+    /// Messages signed from now on are signed as by `newer`; those that were signed stay as they are.
+    pub(crate) fn replace(&self, newer: Self) {
+        self.0.store(newer.0.into_inner());
     }
 
     /// A request with these exact bytes and one header for every entry in force at `now`.
     pub(crate) fn sign(&self, now: Timestamp, body: Bytes) -> Request {
         let mut request = Request::json(body.clone());
-        for entry in &self.0 {
+        for entry in self.0.load().iter() {
             if entry.not_before.is_some_and(|from| now < from)
                 || entry.not_after.is_some_and(|until| now >= until)
             {

@@ -80,6 +80,8 @@ pub struct DestinationState {
     pub next_batch: Option<Timestamp>,
     /// Why the destination cannot be used at all, if so.
     pub refused: Option<String>,
+    /// Why its changed secrets are not in use, if so: those from before are.
+    pub secrets_refused: Option<String>,
 }
 
 /// A destination refuses us.
@@ -140,6 +142,8 @@ pub struct NamedStats {
     pub paused: Option<Paused>,
     /// Its figures.
     pub stats: std::sync::Arc<DestinationStats>,
+    /// How the token endpoint refused its credentials, if it did: nothing is sent without a token.
+    pub oauth_refused: Option<String>,
 }
 
 /// Adds to a counter.

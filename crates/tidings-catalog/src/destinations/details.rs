@@ -8,7 +8,8 @@ use crate::record::Record;
 use crate::suggest::quote;
 use crate::value::{self, Value};
 use tidings_model::{
-    Batch, HashName, Numbers, OAuth, OAuthCredentials, Signing, Timestamp, WireSettings,
+    Batch, ClientCertificate, HashName, Numbers, OAuth, OAuthCredentials, Signing, Timestamp,
+    TlsFiles, WireSettings,
 };
 
 const SIGNING_KEYS: [&str; 5] = ["header", "hash", "secret", "not_before", "not_after"];
@@ -18,6 +19,7 @@ const HASHES: [(&str, HashName); 3] = [
     ("sha256", HashName::Sha256),
 ];
 const OAUTH_KEYS: [&str; 4] = ["token_url", "client_id", "client_secret", "basic_raw"];
+const TLS_KEYS: [&str; 3] = ["ca_file", "client_cert", "client_key"];
 const BATCH_KEYS: [&str; 2] = ["every", "at"];
 const WIRE_KEYS: [&str; 5] = [
     "numbers",
@@ -107,6 +109,26 @@ pub(super) fn oauth(value: Value<'_, '_>, ctx: &Context<'_>) -> Option<OAuth> {
     Some(OAuth {
         token_url: token_url?,
         credentials,
+    })
+}
+
+/// Reads a destination's own trust roots and client certificate.
+pub(super) fn tls(value: Value<'_, '_>, ctx: &Context<'_>) -> Option<TlsFiles> {
+    let record = Record::open(value, &TLS_KEYS, ctx)?;
+    let ca_file = record.optional("ca_file", outside::file);
+    let chain = record.optional("client_cert", outside::secret);
+    let key = record.optional("client_key", outside::secret);
+    let has = |key| record.field(key).is_some();
+    match (has("client_cert"), has("client_key")) {
+        (true, false) => ctx.fault(record.value(), "`client_key` is missing"),
+        (false, true) => ctx.fault(record.value(), "`client_cert` is missing"),
+        (true, true) | (false, false) => {}
+    }
+    Some(TlsFiles {
+        ca_file,
+        client: chain
+            .zip(key)
+            .map(|(chain, key)| ClientCertificate { chain, key }),
     })
 }
 

@@ -440,6 +440,20 @@ fn signing_oauth_batch_and_wire() {
         "D.oauth.token_url: plain http is refused: messages are only sent over https (write https://)",
     );
     check_destination(
+        "tls: { client_cert: 'file:a' }",
+        "D.tls: `client_key` is missing",
+    );
+    check_destination(
+        "tls: { client_key: 'file:a' }",
+        "D.tls: `client_cert` is missing",
+    );
+    check_destination("tls: { ca_file: '' }", "D.tls.ca_file: the path is empty");
+    check_destination(
+        "tls: { client_cert: hush, client_key: 'file:a' }",
+        "D.tls.client_cert: not a reference to a secret (write env:NAME, file:PATH or plain:TEXT)",
+    );
+    check_destination("tls: { verify: false }", "D.tls: unknown key `verify`");
+    check_destination(
         "oauth: { basic_raw: env:A }",
         "D.oauth: `token_url` is missing",
     );

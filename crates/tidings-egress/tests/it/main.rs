@@ -13,6 +13,7 @@ mod faults;
 mod hostile;
 mod names;
 mod oauth;
+mod own_tls;
 mod partner;
 mod partner_faults;
 mod pooling;

@@ -62,6 +62,7 @@ fn catalog() -> Catalog {
             mappings: (1..6).map(mapping).collect(),
             signing: Vec::new(),
             oauth: None,
+            tls: tidings_model::TlsFiles::default(),
             max_users: 10,
             max_linger: std::time::Duration::ZERO,
             timeout: std::time::Duration::ZERO,

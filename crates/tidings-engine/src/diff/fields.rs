@@ -6,8 +6,8 @@ use super::FieldChange;
 use std::{fmt::Display, time::Duration};
 use tidings_model::{
     Batch, DataSource, DataSourceKind, Destination, FailurePolicy, HashName, Mapping, Numbers,
-    OAuth, OAuthCredentials, Segment, Signing, Status, Trait, TraitKind, Unsegment, Unsynced,
-    WireSettings,
+    OAuth, OAuthCredentials, Segment, Signing, Status, TlsFiles, Trait, TraitKind, Unsegment,
+    Unsynced, WireSettings,
 };
 
 /// Collects fields that differ.
@@ -117,6 +117,7 @@ pub(super) fn of_destination(old: &Destination, new: &Destination) -> Vec<FieldC
         mappings: _,
         signing,
         oauth,
+        tls,
         max_users,
         max_linger,
         timeout,
@@ -147,6 +148,7 @@ pub(super) fn of_destination(old: &Destination, new: &Destination) -> Vec<FieldC
     fields.add("oauth", oauth, &new.oauth, |oauth| {
         oauth.as_ref().map_or_else(none, show_oauth)
     });
+    fields.add("tls", tls, &new.tls, show_tls);
     fields.plain("max_users", max_users, &new.max_users);
     fields.add("max_linger", max_linger, &new.max_linger, duration);
     fields.add("timeout", timeout, &new.timeout, duration);
@@ -235,6 +237,21 @@ fn list<T: Display>(values: &[T]) -> String {
 
 fn list_of(values: impl Iterator<Item = String>) -> String {
     format!("[{}]", values.collect::<Vec<_>>().join(", "))
+}
+
+fn show_tls(tls: &TlsFiles) -> String {
+    let roots = tls
+        .ca_file
+        .iter()
+        .map(|file| format!("ca_file {}", file.display()));
+    let client = tls.client.iter();
+    let client =
+        client.map(|client| format!("client_cert {:?} client_key {:?}", client.chain, client.key));
+    let parts: Vec<_> = roots.chain(client).collect();
+    if parts.is_empty() {
+        return none();
+    }
+    parts.join(" ")
 }
 
 fn show_status(status: &Status) -> String {

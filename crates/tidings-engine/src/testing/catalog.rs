@@ -86,6 +86,7 @@ fn destination(id: u32, rest: &str) -> Destination {
         mappings: Vec::new(),
         signing: Vec::new(),
         oauth: None,
+        tls: tidings_model::TlsFiles::default(),
         max_users: 10,
         max_linger: Duration::from_secs(1),
         timeout: Duration::from_secs(3),

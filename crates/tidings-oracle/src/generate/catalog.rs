@@ -119,6 +119,7 @@ fn destination(
         mappings: mappings(random, features, start, segments),
         signing: Vec::new(),
         oauth: None,
+        tls: tidings_model::TlsFiles::default(),
         max_users: *random.pick(&[1, 1, 2, 2, 3, 4, 10]),
         max_linger: Duration::from_millis(
             *random.pick(&[0, 0, 500, 1000, 1000, 1000, 1500, 2000, 30_000, 60_000]),

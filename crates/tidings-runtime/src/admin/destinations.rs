@@ -131,6 +131,7 @@ pub(super) fn figures(named: &NamedStats) -> Value {
         in_flight,
         next_batch,
         refused,
+        secrets_refused,
     } = stats.state();
     let health = match (&refused, health) {
         (Some(_), _) => "refused",
@@ -157,6 +158,8 @@ pub(super) fn figures(named: &NamedStats) -> Value {
             Paused::Operator { since } => json!({ "by": "operator", "since": since.to_string() }),
         }),
         "refused": refused,
+        "secrets_refused": secrets_refused,
+        "oauth_refused": named.oauth_refused,
         "waiting": waiting,
         "held": held,
         "in_flight": in_flight,

@@ -18,6 +18,7 @@ mod load;
 mod operator;
 mod refused_addresses;
 mod reload;
+mod secrets;
 mod simulate;
 mod start_and_stop;
 mod sudden_death;

@@ -143,6 +143,18 @@ impl Home {
         .unwrap();
     }
 
+    /// Writes a file beside the catalog, at once and whole.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let new = format!("{name}.new");
+        self.files.write(&new, text);
+        fs::rename(self.files.join(&new), self.files.join(name)).unwrap();
+    }
+
+    /// Removes a file beside the catalog.
+    pub(crate) fn remove(&self, name: &str) {
+        fs::remove_file(self.files.join(name)).unwrap();
+    }
+
     /// What the server has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.files.join("log")).unwrap()
