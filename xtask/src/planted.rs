@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use std::process::Command;
 
 /// Crates with tests that look for planted faults.
-const CRATES: &[&str] = &["tidings-sim"];
+const CRATES: &[&str] = &["tidings-sim", "tidings-oracle"];
 
 pub(crate) fn run() -> Result<()> {
     let root = cargo::root()?;

@@ -10,7 +10,7 @@ use crate::{
 };
 use tidings_model::{
     DataSourceId, DeclaredId, DestinationId, Event, RegionId, SegmentId, Timestamp, TraitKind,
-    limits,
+    limits, planted,
 };
 use tidings_rules::Scratch;
 
@@ -203,7 +203,7 @@ impl Engine {
         let segments = profile.segments.iter().map(|state| state.id);
         let segments = segments.chain(owed.map(|zero| zero.segment));
         if catalog.remapped(segments, profile.generation, profile.evaluated, now) {
-            profile.resend = true;
+            profile.resend = planted!(RemappingForgotten, false, true);
         }
     }
 
@@ -315,7 +315,7 @@ impl Engine {
     }
 
     pub(crate) fn new_namespaces(&self) -> &[DataSourceId] {
-        &self.new_namespaces
+        planted!(FirstLinkForgotten, &[], &self.new_namespaces)
     }
 
     /// Publishes what changed to the effects.

@@ -10,7 +10,7 @@ use crate::{
     realise::{self, LiveTraits},
     time,
 };
-use tidings_model::{SegmentId, Status, Timestamp, TraitId};
+use tidings_model::{SegmentId, Status, Timestamp, TraitId, planted};
 
 /// Buffers of an evaluation, kept between events so that a steady state allocates nothing.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Evaluation {
             let Some(segment) = catalog.segment(index) else {
                 continue;
             };
-            if segment.status == Status::Paused {
+            if planted!(PausedTakesMembers, false, segment.status == Status::Paused) {
                 // A paused segment keeps its members and takes no new ones.
                 continue;
             }
@@ -123,7 +123,8 @@ impl Evaluation {
 
 /// Whether time or another catalog may have changed any answer since the last evaluation.
 pub(crate) fn is_out_of_date(catalog: &CompiledCatalog, profile: &Profile, now: Timestamp) -> bool {
-    profile.evaluated.day() != now.day() || profile.generation != catalog.generation()
+    planted!(TtlFromTheHour, true, profile.evaluated.day() != now.day())
+        || profile.generation != catalog.generation()
 }
 
 /// Members of a deleted segment leave it without a word to partners.

@@ -7,7 +7,7 @@ use crate::{
     CompiledCatalog,
     profile::{DayCount, TraitState},
 };
-use tidings_model::{Timestamp, TraitId, TraitKind, UtcDay};
+use tidings_model::{Timestamp, TraitId, TraitKind, UtcDay, planted};
 use tidings_rules::Realizations;
 
 /// The instant from which a trait is no longer live; `None` for a time-to-live of 0.
@@ -18,7 +18,12 @@ pub(crate) fn expiry(last: Timestamp, ttl_days: u32) -> Option<Timestamp> {
     let days = i32::try_from(ttl_days)
         .unwrap_or(i32::MAX)
         .saturating_add(1);
-    Some(last.day().plus_days(days).start())
+    let midnight = last.day().plus_days(days).start();
+    Some(planted!(
+        TtlFromTheHour,
+        last.plus_seconds(midnight.seconds_since(last.day().start()) - 86_400),
+        midnight
+    ))
 }
 
 /// Adds one realisation at `time`. Returns false when it has no effect: a realisation that old is not
@@ -76,7 +81,7 @@ pub(crate) fn realise(
     let first_kept = UtcDay(now.day().0.saturating_sub(window));
     let merged = drain_days(&mut state.days, first_kept);
     state.older = state.older.saturating_add(merged);
-    let day = time.day();
+    let day = planted!(DayBoundary, time.plus_seconds(3600).day(), time.day());
     if day < first_kept {
         state.older = state.older.saturating_add(1);
         return true;

@@ -19,7 +19,7 @@ use crate::{
 };
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, SegmentId, Status, Timestamp, Unsegment, Unsynced,
-    limits,
+    limits, planted,
 };
 
 /// Seconds without any send after which a sighting sends everything again.
@@ -50,7 +50,10 @@ impl Engine {
         for &segment in self.entered() {
             // The device is in again: a zero would not be true any more.
             for state in &mut profile.destinations {
-                state.owed.retain(|zero| zero.segment != segment);
+                state.owed.retain(|zero| {
+                    let is_other = planted!(ZerosLostOnEntering, false, zero.segment != segment);
+                    planted!(ZeroKeptOnRequalifying, true, is_other)
+                });
             }
         }
         for &segment in self.left() {
@@ -89,9 +92,10 @@ impl Engine {
         let seen = cause == Cause::Seen;
         let resend = seen && std::mem::take(&mut profile.resend);
         let refresh = seen
-            && profile
-                .last_sent
-                .is_some_and(|sent| moment.now.seconds_since(sent) >= REFRESH_SECONDS);
+            && profile.last_sent.is_some_and(|sent| {
+                let after = planted!(RefreshAt71Hours, 71 * 3600, REFRESH_SECONDS);
+                moment.now.seconds_since(sent) >= after
+            });
         let all = changed || resend || refresh;
         // Someone who asks to be forgotten is not seen again: what waits for that goes out now.
         let waits = |state: &DestinationState| match cause {
@@ -359,7 +363,11 @@ pub(crate) fn gets_ones(
     let newer = profile.ids.iter().filter(|other| {
         other.linked
             && other.data_source == id.data_source
-            && (other.linked_at, other.key) > (id.linked_at, id.key)
+            && planted!(
+                OnesToTheOldest,
+                (other.linked_at, other.key) < (id.linked_at, id.key),
+                (other.linked_at, other.key) > (id.linked_at, id.key)
+            )
     });
     id.linked && newer.count() < destination.max_mappings
 }

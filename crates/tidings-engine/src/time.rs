@@ -13,7 +13,7 @@ use crate::{
     realise,
     send::{self, Cause},
 };
-use tidings_model::{DataSourceId, DestinationId, SegmentId, Timestamp, UtcDay};
+use tidings_model::{DataSourceId, DestinationId, SegmentId, Timestamp, UtcDay, planted};
 use tidings_rules::Window;
 
 /// Days after which a device that was not seen leaves all segments.
@@ -85,6 +85,9 @@ impl Engine {
         profile: &mut Profile,
         in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) -> &Effects {
+        planted!(LinksDeletedBeforeTheZero, {
+            profile.ids.iter_mut().for_each(|id| id.linked = false);
+        });
         self.opt_out(moment, catalog, profile, &in_flight);
         for state in &mut profile.destinations {
             let destination = catalog.destination(state.id);
@@ -188,7 +191,8 @@ pub(crate) fn is_unseen(profile: &Profile, now: Timestamp) -> bool {
 /// The daily cleanup that finds the device idle: the first midnight when it has been unseen for
 /// [`IDLE_DAYS`].
 pub(crate) fn idle_at(profile: &Profile) -> Timestamp {
-    let idle = profile.last_seen.plus_seconds(IDLE_DAYS * DAY);
+    let days = planted!(IdleAfter121Days, 121, IDLE_DAYS);
+    let idle = profile.last_seen.plus_seconds(days * DAY);
     let midnight = idle.day().start();
     if midnight == idle {
         midnight

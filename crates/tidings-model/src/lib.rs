@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod event;
 pub mod id;
 pub mod limits;
+mod plant;
 #[cfg(planted)]
 pub mod planted;
 pub mod secret;

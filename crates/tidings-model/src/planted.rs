@@ -39,6 +39,34 @@ pub enum Planted {
     DirtyEvicted,
     /// A timer is not set.
     TimerNotSet,
+    /// A day begins an hour early, as in another time zone.
+    DayBoundary,
+    /// The boundary day of a `<=` window does not count.
+    RecentEdge,
+    /// The boundary day of a `>=` window does not count.
+    AgedEdge,
+    /// A time-to-live runs from the hour of the realisation instead of the end of its day.
+    TtlFromTheHour,
+    /// Entering any segment cancels the zeros of all.
+    ZerosLostOnEntering,
+    /// Entering a segment again does not cancel its zero.
+    ZeroKeptOnRequalifying,
+    /// The three-day clock runs for 71 hours.
+    RefreshAt71Hours,
+    /// A changed mapping is not told again.
+    RemappingForgotten,
+    /// A first id in a namespace is not told.
+    FirstLinkForgotten,
+    /// Ones go to the oldest ids instead of the newest.
+    OnesToTheOldest,
+    /// A deleted device loses its links before it is worked out who is owed a zero.
+    LinksDeletedBeforeTheZero,
+    /// A mapping is at work on its end date.
+    MappingEndInclusive,
+    /// A paused segment takes new members.
+    PausedTakesMembers,
+    /// A device may be unseen for a day longer.
+    IdleAfter121Days,
 }
 
 thread_local! {

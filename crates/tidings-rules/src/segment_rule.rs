@@ -17,7 +17,7 @@ use crate::expr::Expr;
 use crate::lex::Span;
 use crate::program::Realizations;
 use std::{fmt, num::NonZeroU32};
-use tidings_model::{TraitId, UtcDay};
+use tidings_model::{TraitId, UtcDay, planted};
 
 /// A parsed segment expression. Equal when the trees are, however they were written.
 ///
@@ -205,8 +205,14 @@ impl Recency {
         };
         let boundary = recency.boundary(today);
         match recency.op {
-            RecencyOp::AtMost => profile.on_or_after(trait_id, boundary),
-            RecencyOp::AtLeast => profile.on_or_before(trait_id, boundary),
+            RecencyOp::AtMost => {
+                let first = planted!(RecentEdge, boundary.plus_days(1), boundary);
+                profile.on_or_after(trait_id, first)
+            }
+            RecencyOp::AtLeast => {
+                let last = planted!(AgedEdge, boundary.plus_days(-1), boundary);
+                profile.on_or_before(trait_id, last)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::segments::CompiledSegment;
 use std::sync::Arc;
 use tidings_model::{
     Catalog, DataSourceId, Destination, DestinationId, SegmentId, Status, Timestamp, Unsegment,
-    Unsynced, UtcDay,
+    Unsynced, UtcDay, planted,
 };
 
 /// What the engine needs of a destination.
@@ -97,6 +97,7 @@ impl CompiledMapping {
     }
 
     fn ended(&self, now: Timestamp) -> bool {
+        let now = planted!(MappingEndInclusive, now.plus_seconds(-86_400), now);
         self.end.is_some_and(|end| end <= now)
     }
 

@@ -19,19 +19,7 @@ const HISTORIES: u64 = 2_000;
 fn histories_are_told_as_the_oracle_says() {
     let first = number("TIDINGS_ORACLE_SEED").unwrap_or(0);
     let count = number("TIDINGS_ORACLE_HISTORIES").unwrap_or(HISTORIES);
-    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    // The lowest failing seed of each worker, so that a failure is the same whatever the machine.
-    let failing = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers)
-            .map(|worker| {
-                let mut seeds = (first..first + count).skip(worker).step_by(workers);
-                scope.spawn(move || seeds.find(|seed| fails(&case(*seed)).is_some()))
-            })
-            .collect();
-        let found = workers.into_iter().map(|worker| worker.join().unwrap());
-        found.flatten().min()
-    });
-    if let Some(seed) = failing {
+    if let Some(seed) = first_of(first, count, &|seed| fails(&case(seed)).is_some()) {
         let case = case(seed);
         let found = fails(&case).unwrap();
         let same_kind = |candidate: &Case| {
@@ -45,7 +33,27 @@ fn histories_are_told_as_the_oracle_says() {
     }
 }
 
-fn case(seed: u64) -> Case {
+/// The first seed of so many for which this holds.
+pub(crate) fn first_of(
+    first: u64,
+    count: u64,
+    holds: &(impl Fn(u64) -> bool + Sync),
+) -> Option<u64> {
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // The lowest failing seed of each worker, so that a failure is the same whatever the machine.
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers)
+            .map(|worker| {
+                let mut seeds = (first..first + count).skip(worker).step_by(workers);
+                scope.spawn(move || seeds.find(|seed| holds(*seed)))
+            })
+            .collect();
+        let found = workers.into_iter().map(|worker| worker.join().unwrap());
+        found.flatten().min()
+    })
+}
+
+pub(crate) fn case(seed: u64) -> Case {
     generate::case(seed, FEATURES)
 }
 

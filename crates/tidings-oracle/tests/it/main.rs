@@ -10,5 +10,7 @@ mod coverage;
 mod found;
 mod given;
 mod histories;
+#[cfg(planted)]
+mod planted;
 mod real;
 mod tables;

@@ -98,7 +98,10 @@ fn decoded(sent: SentMessage<'_>) -> Message {
         time: sent.time,
         destination: sent.destination,
         namespace: message.user_dpid.map_or(DataSourceId::NONE, DataSourceId),
-        kind: Kind::Realtime,
+        kind: match sent.kind {
+            tidings_dispatch::Kind::Realtime => Kind::Realtime,
+            tidings_dispatch::Kind::Batch => Kind::Batch,
+        },
         users: message.users.into_iter().map(user).collect(),
     }
 }
