@@ -1,4 +1,5 @@
-//! `cargo xtask bench e2e`: the whole-system benchmark. This builds the released binary and the load
+//! `cargo xtask bench e2e`: the whole-system benchmark; `isolation` and `outage`: what failing partners
+//! cost. This builds the released binary and the load
 //! generator, then becomes the load generator; figures and what they mean are in
 //! `docs/benchmarks.md`.
 //!
@@ -26,20 +27,37 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// A hundred destinations, ten of which hang at times: what the others notice
+    Isolation {
+        /// Passed on; `cargo xtask bench isolation -- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// A destination that is dead for a million events and comes back: memory, rows, pace
+    Outage {
+        /// Passed on; `cargo xtask bench outage -- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// Runs the benchmark. Comes back only with an error: this process becomes the load generator, so
 /// that a signal reaches what has to clean up.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let Bench::E2e { arguments } = bench;
+    let (program, what, arguments) = match bench {
+        Bench::E2e { arguments } => ("e2e", None, arguments),
+        Bench::Isolation { arguments } => ("partners", Some("isolation"), arguments),
+        Bench::Outage { arguments } => ("partners", Some("outage"), arguments),
+    };
     let tidings = build("tidings", &["-p", "tidings"])?;
-    let e2e = build("e2e", &["-p", "tidings-benches", "--bin", "e2e"])?;
-    let error = Command::new(&e2e)
+    let generator = build(program, &["-p", "tidings-benches", "--bin", program])?;
+    let error = Command::new(&generator)
         .arg("--tidings")
         .arg(tidings)
+        .args(what)
         .args(arguments)
         .exec();
-    Err(error).with_context(|| format!("{} cannot be started", e2e.display()))
+    Err(error).with_context(|| format!("{} cannot be started", generator.display()))
 }
 
 /// Builds a package as it is released and returns the path of its program.

@@ -14,6 +14,7 @@ mod command_line;
 mod event_api;
 mod failing_partners;
 mod full_disk;
+mod isolation;
 mod load;
 mod operator;
 mod refused_addresses;
