@@ -6,7 +6,7 @@ use crate::{
     core::{Change, Changes, Core, DestinationHint, Scans},
     forget::Forgetting,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tidings_engine::Moment;
 use tidings_model::{DestinationId, DeviceUuid, Timestamp};
 use tokio::sync::oneshot;
@@ -27,8 +27,11 @@ const HOUR: i64 = 3600;
 pub struct Background {
     /// Every timer of an hour before this one has been handled.
     timers_from: Timestamp,
-    /// The last page of timers was full.
-    more_timers: bool,
+    /// The last timer of a full page: where the next page begins.
+    timers_after: Option<(Timestamp, DeviceUuid)>,
+    /// Timers that are due and may not be on disk yet: set after their time, or to a later time that
+    /// has come as well.
+    due: BTreeSet<(Timestamp, DeviceUuid)>,
     /// Who waits until nothing is due any more.
     catching_up: Vec<oneshot::Sender<()>>,
     sweep: Option<Sweep>,
@@ -75,7 +78,7 @@ impl Background {
 
     /// How long the engine thread may wait for something to arrive.
     pub fn patience(&self) -> Duration {
-        if self.more_timers {
+        if self.timers_after.is_some() {
             Duration::ZERO
         } else if self.sweep.is_some() || !self.forgetting.is_empty() {
             SWEEP_PAUSE
@@ -100,44 +103,49 @@ impl Background {
         batch: &mut impl Changes,
         hint: &mut impl FnMut(DestinationHint),
     ) -> Result<Vec<oneshot::Sender<()>>, R::Error> {
-        let hour = Timestamp(moment.now.0.div_euclid(HOUR) * HOUR);
-        for (at, uuid) in core.take_due() {
-            core.wake(
-                Moment {
-                    now: moment.now,
-                    ..moment
-                },
-                at,
-                &uuid,
-                store,
-                batch,
-                &mut *hint,
-            )?;
+        let clock = moment.now;
+        self.due.extend(core.take_due());
+        let page = self.next_page(clock, store)?;
+        // In order of their times, those among them that a wake-up makes due.
+        while let Some(timer) = self.due.pop_first() {
+            if page.as_ref().is_some_and(|last| timer > *last) {
+                self.due.insert(timer);
+                break;
+            }
+            let now = if is_virtual { timer.0 } else { clock };
+            let at = Moment { now, ..moment };
+            core.wake(at, clock, &timer, store, batch, &mut *hint)?;
+            self.due.extend(core.take_due());
         }
-        if hour < self.timers_from && !self.more_timers {
-            return Ok(std::mem::take(&mut self.catching_up));
-        }
-        let next_hour = hour.plus_seconds(HOUR);
-        let timers = store.timers(self.timers_from, next_hour, TIMERS_PER_STEP)?;
-        for (at, uuid) in &timers {
-            let now = if is_virtual { *at } else { moment.now };
-            core.wake(
-                Moment { now, ..moment },
-                *at,
-                uuid,
-                store,
-                batch,
-                &mut *hint,
-            )?;
-        }
-        self.more_timers = timers.len() == TIMERS_PER_STEP;
-        if self.more_timers {
-            // The rows of this page are gone once its step is durable; until then they are read
-            // again and found to be done.
+        self.timers_after = page;
+        if self.timers_after.is_some() {
             return Ok(Vec::new());
         }
-        self.timers_from = next_hour;
         Ok(std::mem::take(&mut self.catching_up))
+    }
+
+    /// Reads a page of timers that have come into those that are due. Returns the last one of a full
+    /// page: later ones that are due wait for the pages after it.
+    fn next_page<R: Scans>(
+        &mut self,
+        clock: Timestamp,
+        store: &R,
+    ) -> Result<Option<(Timestamp, DeviceUuid)>, R::Error> {
+        let hour = Timestamp(clock.0.div_euclid(HOUR) * HOUR);
+        let next_hour = hour.plus_seconds(HOUR);
+        let timers = match &self.timers_after {
+            Some(last) => store.timers_after(last, next_hour, TIMERS_PER_STEP)?,
+            None if hour < self.timers_from => return Ok(None),
+            None => store.timers(self.timers_from, next_hour, TIMERS_PER_STEP)?,
+        };
+        let last = if timers.len() == TIMERS_PER_STEP {
+            timers.last().cloned()
+        } else {
+            self.timers_from = next_hour;
+            None
+        };
+        self.due.extend(timers);
+        Ok(last)
     }
 
     /// Brings a page of profiles up to the catalog. The one who asked is returned at the end.
@@ -170,3 +178,6 @@ impl Background {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,6 +101,22 @@ pub trait Scans: Rows {
         limit: usize,
     ) -> Result<Vec<(Timestamp, DeviceUuid)>, Self::Error>;
 
+    /// As [`Scans::timers`], from after this one, whether it is still there or not.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn timers_after(
+        &self,
+        after: &(Timestamp, DeviceUuid),
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, DeviceUuid)>, Self::Error> {
+        let mut timers = self.timers(after.0, until, usize::MAX)?;
+        timers.retain(|timer| timer > after);
+        timers.truncate(limit);
+        Ok(timers)
+    }
+
     /// Up to `limit` devices with the catalog generation of their profiles, after the device `after`
     /// or from the first.
     ///
@@ -380,25 +396,32 @@ impl Core {
         Ok(Submitted::Accepted(uuid))
     }
 
-    /// The profile's timer row of `at` came.
+    /// The profile's timer row came, the clock standing at `clock`: later than `moment` where time is
+    /// made up for step by step.
     ///
     /// # Errors
     /// As [`Core::submit`].
     pub fn wake<R: Rows>(
         &mut self,
         moment: Moment,
-        at: Timestamp,
-        uuid: &DeviceUuid,
+        clock: Timestamp,
+        (at, uuid): &(Timestamp, DeviceUuid),
         rows: &R,
         changes: &mut impl Changes,
         hint: impl FnMut(DestinationHint),
     ) -> Result<(), R::Error> {
         let profile = &load(&mut self.profiles, uuid, rows)?.profile;
-        if profile.wake_at == Some(at) {
-            return self.change(moment, Change::Wake, uuid, rows, changes, hint);
+        if profile.wake_at != Some(*at) {
+            // Left behind, or handled in a step that is not durable yet: either way it may go.
+            changes.delete_timer(*at, uuid);
+            return Ok(());
         }
-        // Left behind, or handled in a step that is not durable yet: either way it may go.
-        changes.delete_timer(at, uuid);
+        self.change(moment, Change::Wake, uuid, rows, changes, hint)?;
+        let profile = &load(&mut self.profiles, uuid, rows)?.profile;
+        // Up to the moment itself it is among those that are due already.
+        if let Some(next) = profile.wake_at.filter(|&at| moment.now < at && at <= clock) {
+            self.due.push((next, uuid.clone()));
+        }
         Ok(())
     }
 

@@ -29,6 +29,7 @@ use std::{
     ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::Duration,
 };
@@ -48,6 +49,7 @@ pub(crate) struct Backend {
     keyspace: Keyspace,
     database: Database,
     memtable_bytes: u64,
+    rows_read: AtomicU64,
     /// How writes fail from now on.
     #[cfg(test)]
     pub(crate) fault: std::sync::Mutex<Option<(FailAt, io::ErrorKind)>>,
@@ -116,6 +118,7 @@ impl Backend {
                 keyspace,
                 database,
                 memtable_bytes: settings.memtable_bytes(),
+                rows_read: AtomicU64::new(0),
                 #[cfg(test)]
                 fault: std::sync::Mutex::default(),
             })
@@ -167,6 +170,7 @@ impl Backend {
 
     /// The newest value of a row.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+        self.rows_read.fetch_add(1, Ordering::Relaxed);
         attempt("read from", || self.keyspace.get(key))
     }
 
@@ -187,6 +191,7 @@ impl Backend {
                 .range::<&[u8], _>(&self.keyspace, range);
             for row in rows.take(limit) {
                 let (key, value) = row.into_inner()?;
+                self.rows_read.fetch_add(1, Ordering::Relaxed);
                 visited = visit(&key, &value);
                 if visited.is_err() {
                     break;
@@ -195,6 +200,11 @@ impl Backend {
             Ok(())
         })?;
         visited
+    }
+
+    /// Rows looked up and rows scanned.
+    pub(crate) fn rows_read(&self) -> u64 {
+        self.rows_read.load(Ordering::Relaxed)
     }
 
     /// As [`Backend::scan`], from the last row before `end` back to `start`.
@@ -217,6 +227,7 @@ impl Backend {
                 .range::<&[u8], _>(&self.keyspace, start..end);
             for row in rows.rev().take(limit) {
                 let (key, value) = row.into_inner()?;
+                self.rows_read.fetch_add(1, Ordering::Relaxed);
                 visited = visit(&key, &value);
                 if visited.is_err() {
                     break;

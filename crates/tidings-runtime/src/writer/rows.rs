@@ -60,6 +60,15 @@ impl Scans for Store {
         Self::timers(self, from, until, limit)
     }
 
+    fn timers_after(
+        &self,
+        after: &(Timestamp, DeviceUuid),
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, DeviceUuid)>, StoreError> {
+        Self::timers_after(self, after, until, limit)
+    }
+
     fn generations(
         &self,
         after: Option<&DeviceUuid>,

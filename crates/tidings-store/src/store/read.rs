@@ -122,23 +122,54 @@ impl Store {
     ///
     /// # Cost
     /// One seek and the timers found; how many others there are does not matter. Timers that were
-    /// removed lately lie in the way until the backend has merged them: let `from` follow the clock.
+    /// removed lately lie in the way until the backend has merged them: let `from` follow the clock,
+    /// and take the pages after the first by [`Store::timers_after`].
     pub fn timers(
         &self,
         from: Timestamp,
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, DeviceUuid)>, StoreError> {
-        let (mut start, mut end) = (Vec::new(), Vec::new());
+        let mut start = Vec::new();
         keys::put_hour(&mut start, from);
+        self.timers_in(Bound::Included(&start), until, limit)
+    }
+
+    /// As [`Store::timers`], from after the timer of this hour and device, whether there is one or
+    /// not.
+    ///
+    /// # Errors
+    /// As [`Store::timers`].
+    pub fn timers_after(
+        &self,
+        (at, uuid): &(Timestamp, DeviceUuid),
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, DeviceUuid)>, StoreError> {
+        let mut start = Vec::new();
+        keys::put_timer(&mut start, *at, uuid);
+        self.timers_in(Bound::Excluded(&start), until, limit)
+    }
+
+    fn timers_in(
+        &self,
+        start: Bound<&[u8]>,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, DeviceUuid)>, StoreError> {
+        let (mut end, mut timers) = (Vec::new(), Vec::new());
         keys::put_hour(&mut end, until);
-        let mut timers = Vec::new();
-        self.backend()?
-            .scan(Bound::Included(&start), &end, limit, |key, _| {
-                timers.push(keys::read_timer(key).map_err(StoreError::corrupt("key of a timer"))?);
-                Ok(())
-            })?;
+        self.backend()?.scan(start, &end, limit, |key, _| {
+            timers.push(keys::read_timer(key).map_err(StoreError::corrupt("key of a timer"))?);
+            Ok(())
+        })?;
         Ok(timers)
+    }
+
+    /// Rows looked up and rows found by scans since the store was opened: what reading has cost.
+    #[must_use]
+    pub fn rows_read(&self) -> u64 {
+        self.backend().map_or(0, |backend| backend.rows_read())
     }
 
     /// Up to `limit` undelivered pairs of a destination after that of the device `after`, or from the
