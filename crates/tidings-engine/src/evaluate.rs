@@ -5,7 +5,7 @@
 //! recency) change at midnight UTC, so within one day only rules that read a changed trait matter.
 
 use crate::{
-    CompiledCatalog, Profile,
+    CompiledCatalog, Engine, Profile,
     profile::SegmentState,
     realise::{self, LiveTraits},
     time,
@@ -20,6 +20,8 @@ pub(crate) struct Evaluation {
     /// Evaluate every rule, whatever changed.
     pub(crate) everything: bool,
     candidates: Vec<u32>,
+    /// Rules evaluated.
+    evaluated: usize,
     /// Segments entered, ascending.
     pub(crate) entered: Vec<SegmentId>,
     /// Segments left, ascending.
@@ -32,6 +34,7 @@ impl Evaluation {
         self.changed.clear();
         self.everything = false;
         self.candidates.clear();
+        self.evaluated = 0;
         self.entered.clear();
         self.left.clear();
     }
@@ -71,6 +74,7 @@ impl Evaluation {
                 // A paused segment keeps its members and takes no new ones.
                 continue;
             }
+            self.evaluated += 1;
             let is = segment.program.evaluate(
                 now.day(),
                 &LiveTraits {
@@ -118,6 +122,16 @@ impl Evaluation {
             .extend(profile.segments.drain(..).map(|state| state.id));
         profile.evaluated = now;
         profile.generation = catalog.generation();
+    }
+}
+
+impl Engine {
+    /// How many segments had their rule evaluated by the last event or wake-up: those that read what
+    /// it changed, and on the first occasion of a day or of a catalog those that read any trait of the
+    /// device.
+    #[must_use]
+    pub const fn segments_evaluated(&self) -> usize {
+        self.evaluation.evaluated
     }
 }
 

@@ -1,0 +1,3 @@
+//! The engine from outside: what an event costs.
+
+mod cost;
