@@ -127,6 +127,7 @@ async fn start(data_dir: &Path) -> Result<Server> {
         dangerous_allow_private_addresses: false,
         virtual_now: Some(START),
         profiles_in_memory_max: 100_000,
+        records: tidings_runtime::settings::RecordSettings::default(),
     };
     let path = data_dir.join("catalog.yaml");
     fs::write(&path, "")?;

@@ -11,6 +11,7 @@ use crate::support::{
     partner::Partner,
     poll,
     server::{Home, Options, Server},
+    within,
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, env, fmt::Write as _, time::Instant};
@@ -72,11 +73,7 @@ async fn batches(server: &Server) -> Value {
 /// Kills the server once this many messages have arrived, and starts another under a partner that
 /// answers nothing until its record of the batch has been read. Gives the record.
 async fn kill_at(home: &Home, server: &mut Server, partner: &Partner, messages: usize) -> Value {
-    let mut counts = partner.counts();
-    poll("the middle of the batch", async || {
-        (*counts.borrow_and_update() >= messages).then_some(())
-    })
-    .await;
+    wait_for_messages(partner, messages).await;
     server.kill().await;
     poll("the end of all connections", async || {
         (partner.stats().connections_open == 0).then_some(())
@@ -91,6 +88,16 @@ async fn kill_at(home: &Home, server: &mut Server, partner: &Partner, messages: 
     .await;
     partner.set_faults(&[]);
     record
+}
+
+/// Waits until this many messages have arrived; as long as some do, that may take its time.
+async fn wait_for_messages(partner: &Partner, messages: usize) {
+    let mut counts = partner.counts();
+    while *counts.borrow_and_update() < messages {
+        within("the next message of the batch", counts.changed())
+            .await
+            .unwrap();
+    }
 }
 
 /// How often each user was acknowledged, in the messages from `from` on.
@@ -140,6 +147,8 @@ async fn all_are_told_and_nobody_again_who_is_known_to_have_been() {
         known = committed;
         again += lost;
     }
+    let rest = users - usize::try_from(known).unwrap();
+    wait_for_messages(&partner, from + rest / USERS_PER_MESSAGE).await;
     let answer = poll("the end of the batch", async || {
         let answer = batches(&server).await;
         answer["running"].is_null().then_some(answer)
