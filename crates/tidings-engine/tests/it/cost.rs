@@ -91,7 +91,7 @@ fn catalog() -> CompiledCatalog {
         segments: segments.collect(),
         destinations: vec![destination(mappings.collect())],
     };
-    CompiledCatalog::compile(&catalog, 1, MappingChanges::default()).unwrap()
+    CompiledCatalog::compile(&catalog, 1, MappingChanges::default()).expect("the catalog compiles")
 }
 
 fn destination(mappings: Vec<Mapping>) -> Destination {
