@@ -104,6 +104,7 @@ fn destination(mappings: Vec<Mapping>) -> Destination {
         mappings,
         signing: Vec::new(),
         oauth: None,
+        tls: tidings_model::TlsFiles::default(),
         max_users: 10,
         max_linger: Duration::from_secs(1),
         timeout: Duration::from_secs(3),
