@@ -19,6 +19,7 @@ mod load;
 mod operator;
 mod refused_addresses;
 mod reload;
+mod rotation;
 mod secrets;
 mod simulate;
 mod start_and_stop;

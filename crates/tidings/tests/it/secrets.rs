@@ -43,7 +43,9 @@ async fn send_until(
     wanted: impl Fn(&Seen) -> bool,
 ) -> Duration {
     let started = Instant::now();
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
     loop {
+        pace.tick().await;
         *next += 1;
         let event = format!(
             r#"{{"uuid":"{next}","traits":[1],"ids":[{{"data_source":501,"id":"p{next}"}}]}}"#
@@ -54,7 +56,6 @@ async fn send_until(
             return started.elapsed();
         }
         assert!(started.elapsed() < FOLLOWED_WITHIN + SLACK, "not followed");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -143,5 +144,42 @@ async fn a_private_authority_is_trusted_once_its_file_is_there() {
         .events(&event.replace("\"1\"", "\"2\"").replace("p1", "p2"))
         .await;
     partner.wait_for_count(2).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_credentials_are_shown_and_nothing_goes_out_without_a_token() {
+    let partner = Partner::demanding_tokens("us:right", Duration::from_secs(60)).await;
+    let token_url = partner.url().replace("/segments", "/oauth2/token");
+    let oauth = format!(
+        "    oauth: {{ token_url: '{token_url}', client_id: us, client_secret: 'file:secret' }}\n"
+    );
+    let home = Home::new(&catalog(&partner, &oauth), &[&partner]);
+    home.write("secret", "wrong\n");
+    let server = home.start().await;
+    let event = r#"{"uuid":"1","traits":[1],"ids":[{"data_source":501,"id":"p1"}]}"#;
+    server.events(event).await;
+    let status = server
+        .wait_for_destination(1, "credentials refused", |status| {
+            !status["oauth_refused"].is_null()
+        })
+        .await;
+    assert_eq!(
+        status["oauth_refused"],
+        "the token endpoint answered 401 with the error invalid_client"
+    );
+    assert_eq!(partner.seen().len(), 0);
+    home.write("secret", "right\n");
+    let seen = partner.wait_for_count(1).await;
+    assert_eq!(
+        seen.iter().map(|seen| seen.status).collect::<Vec<_>>(),
+        [200]
+    );
+    server
+        .wait_for_destination(1, "credentials taken", |status| {
+            status["oauth_refused"].is_null()
+        })
+        .await;
+    assert!(!home.log().contains("right"), "{}", home.log());
     server.stop().await;
 }

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use std::{
     fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tidings_receiver::{
-    Received, ReceiverSettings, Running, SignatureCheck, Stats, VerifySpec, start,
+    OAuthSettings, Received, ReceiverSettings, Running, SignatureCheck, Stats, VerifySpec, start,
 };
 use tidings_wire::{Message, MessageUser, Status};
 use tokio::sync::watch;
@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
     /// The value of `X-Signature`, if there was one.
     pub(crate) signature_header: Option<String>,
+    /// Every value of `X-Signature`, in order.
+    pub(crate) signatures: Vec<String>,
     /// What the check of the signature found.
     pub(crate) signature: SignatureCheck,
     /// Everything wrong with it.
@@ -56,6 +58,12 @@ impl Seen {
             instant: received.instant,
             body: received.body.clone(),
             signature_header: header.map(|value| value.to_str().unwrap().to_owned()),
+            signatures: received
+                .headers
+                .get_all("X-Signature")
+                .iter()
+                .map(|value| value.to_str().unwrap().to_owned())
+                .collect(),
             signature: received.signature,
             errors: received.errors.clone(),
             message: received.message.clone().expect("only messages are sent"),
@@ -70,6 +78,7 @@ impl Seen {
             instant: Instant::now(),
             body: Bytes::new(),
             signature_header: None,
+            signatures: Vec::new(),
             signature: SignatureCheck::None,
             errors: Vec::new(),
             message: Message {
@@ -122,6 +131,16 @@ impl Partner {
         Self::with(ReceiverSettings {
             faults,
             verify: vec![rule.with_key(key.as_bytes())],
+            ..ReceiverSettings::default()
+        })
+        .await
+    }
+
+    /// A partner that demands bearer tokens, and issues them to `id:secret` for this long.
+    pub(crate) async fn demanding_tokens(credentials: &str, token_ttl: Duration) -> Self {
+        let oauth = OAuthSettings::parse(credentials, token_ttl);
+        Self::with(ReceiverSettings {
+            oauth: Some(oauth.unwrap()),
             ..ReceiverSettings::default()
         })
         .await
@@ -221,6 +240,9 @@ impl Log {
     }
 
     fn add(&self, received: &Received) {
+        if received.is_token_request {
+            return;
+        }
         let seen = Seen::new(received);
         let count = {
             let mut all = self.lock();
