@@ -19,7 +19,6 @@ use tidings_runtime::{
     inbox::Mail,
     memory::MemoryChanges,
     schedule::Lateness,
-    signing::Signatures,
 };
 
 /// Events applied in one step.
@@ -69,7 +68,7 @@ impl Service {
             let courier = Courier::new(
                 Arc::new(destination.clone()),
                 Arc::clone(&catalog),
-                Signatures::default(),
+                Arc::default(),
                 Arc::default(),
                 Lateness::Counts,
                 now,
