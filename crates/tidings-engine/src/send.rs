@@ -16,6 +16,7 @@ use crate::{
     apply::{insert_sorted, remove_sorted},
     batch,
     profile::{BatchState, DestinationState, IdKey, OwedZero, Pending, ProfileId},
+    time,
 };
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, SegmentId, Status, Timestamp, Unsegment, Unsynced,
@@ -479,6 +480,12 @@ impl Profile {
             .binary_search_by_key(&id, |state| state.id)
             .ok()?;
         self.destinations.get(at)
+    }
+
+    /// Whether the device was unseen for so long that it is about to leave everything.
+    #[must_use]
+    pub fn is_idle(&self, now: Timestamp) -> bool {
+        !self.segments.is_empty() && time::is_unseen(self, now)
     }
 
     /// Whether the destination is owed a Status 0 in this namespace.

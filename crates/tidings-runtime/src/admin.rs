@@ -6,6 +6,7 @@ mod attempts;
 mod batches;
 mod destinations;
 mod query;
+mod removals;
 mod why;
 
 use crate::{destination::read, server::Shared};
@@ -36,6 +37,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/destinations/{id}/pause", post(destinations::pause))
         .route("/v1/destinations/{id}/resume", post(destinations::resume))
         .route("/v1/destinations/{id}/batches", get(batches::history))
+        .route("/v1/removals", get(removals::export))
         .route("/v1/devices/{uuid}/why", get(why::why))
         .route("/v1/dev/clock", post(move_clock))
         .fallback(tidings_collect::problem::not_found)

@@ -9,11 +9,13 @@
 
 mod batch;
 mod links;
+mod removals;
 
 pub use batch::{BATCHES_KEPT, BatchPage};
 
 use crate::{cache::Cache, message::MessageFormat};
 use hashbrown::HashMap;
+use removals::{Ledger, Outcome};
 use std::sync::Arc;
 use tidings_collect::Submitted;
 use tidings_dispatch::{Hint, Kind, SettledUser, Taken};
@@ -26,7 +28,10 @@ use tidings_model::planted::{self, Planted};
 use tidings_model::{
     Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, SegmentId, Timestamp,
 };
-use tidings_store::{AttemptRecord, BatchRecord, Link, PendingRow, Undelivered};
+use tidings_store::{
+    AttemptRecord, BatchRecord, Link, PendingRow, Removal, RemovalCause, RemovalKey, Removals,
+    Undelivered,
+};
 
 /// Where rows are read.
 pub trait Rows {
@@ -62,6 +67,12 @@ pub trait Rows {
     /// # Errors
     /// When the rows cannot be read.
     fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, Self::Error>;
+
+    /// A row of the removal ledger; none of a row that is not there.
+    ///
+    /// # Errors
+    /// When the row cannot be read.
+    fn removals(&self, key: &RemovalKey) -> Result<Removals, Self::Error>;
 }
 
 /// Rows that are read in pages, in the order of the store's keys.
@@ -156,6 +167,10 @@ pub trait Changes {
     fn put_batch_record(&mut self, destination: DestinationId, record: &BatchRecord);
     /// Removes a batch of a destination.
     fn delete_batch_record(&mut self, destination: DestinationId, number: u32);
+    /// Writes a row of the removal ledger.
+    fn put_removals(&mut self, key: &RemovalKey, removals: &[Removal]);
+    /// Removes a row of the removal ledger.
+    fn delete_removals(&mut self, key: &RemovalKey);
 }
 
 /// A hint for one destination's dispatcher.
@@ -248,6 +263,9 @@ struct Cached {
     dirty: bool,
 }
 
+/// Profiles in memory per row of the ledger in memory.
+const LEDGER_SHARE: usize = 8;
+
 /// Bits of a message's number that count within one run of the process; those above hold the run.
 const RUN_SHIFT: u32 = 40;
 
@@ -272,6 +290,7 @@ pub struct Core {
     links: links::Links,
     /// Links that ended in the change under way.
     unlinked: Vec<(DataSourceId, Box<str>)>,
+    ledger: Ledger,
     flights: Flights,
     dirty: Vec<DeviceUuid>,
     due: Vec<(Timestamp, DeviceUuid)>,
@@ -293,6 +312,7 @@ impl Core {
             engine: Engine::new(),
             profiles: Cache::new(profiles_max),
             links: Cache::new(profiles_max),
+            ledger: Ledger::new(profiles_max / LEDGER_SHARE),
             flights: HashMap::default(),
             unlinked: Vec::new(),
             dirty: Vec::new(),
@@ -366,6 +386,8 @@ impl Core {
             None => self.resolve(event, rows)?.unwrap_or_else(new_uuid),
         };
         let cached = load(&mut self.profiles, &uuid, rows)?;
+        let owed = removals::owed(&cached.profile);
+        let cause = removals::cause_of_time(moment.now, &catalog.compiled, &cached.profile);
         let in_flight = in_flight(&self.flights, &uuid);
         let (applied, effects) = self.engine.apply(
             moment,
@@ -391,6 +413,13 @@ impl Core {
             changes,
             &mut hint,
         );
+        let cause = match cause {
+            RemovalCause::Idle => cause,
+            _ => RemovalCause::Rule,
+        };
+        let profile = &cached.profile;
+        self.ledger
+            .changed(moment, cause, &uuid, &owed, profile, rows, changes)?;
         self.link(moment, event, &uuid, rows, changes)?;
         self.unlink(&uuid, rows, changes)?;
         Ok(Submitted::Accepted(uuid))
@@ -445,6 +474,12 @@ impl Core {
     ) -> Result<(), R::Error> {
         let catalog = Arc::clone(&self.catalog);
         let cached = load(&mut self.profiles, uuid, rows)?;
+        let owed = removals::owed(&cached.profile);
+        let cause = match change {
+            Change::Wake => removals::cause_of_time(moment.now, &catalog.compiled, &cached.profile),
+            Change::OptOut => RemovalCause::OptOut,
+            Change::Delete => RemovalCause::Deletion,
+        };
         let in_flight = in_flight(&self.flights, uuid);
         let (engine, profile) = (&mut self.engine, &mut cached.profile);
         let effects = match change {
@@ -464,7 +499,24 @@ impl Core {
             changes,
             &mut hint,
         );
+        let profile = &cached.profile;
+        self.ledger
+            .changed(moment, cause, uuid, &owed, profile, rows, changes)?;
         self.unlink(uuid, rows, changes)
+    }
+
+    /// Forgets what ended before `kept_from` in one row of the removal ledger.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn trim_removals<R: Rows>(
+        &mut self,
+        key: &RemovalKey,
+        kept_from: Timestamp,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        self.ledger.trim(key, kept_from, rows, changes)
     }
 
     /// Builds what a destination is told about some devices, in one namespace.
@@ -591,6 +643,7 @@ impl Core {
         namespace: DataSourceId,
         users: &[SettledUser],
         reason: &str,
+        message: u64,
         rows: &R,
         changes: &mut impl Changes,
     ) -> Result<(), R::Error> {
@@ -602,6 +655,7 @@ impl Core {
             };
             let cached = load(&mut self.profiles, &user.uuid, rows)?;
             let profile = &mut cached.profile;
+            let owed = removals::owed(profile);
             let acknowledged = |n: usize| user.acknowledged.get(n) == Some(&true);
             let mut settled =
                 self.engine
@@ -634,6 +688,13 @@ impl Core {
                 .engine
                 .mark_batch(moment, &catalog.compiled, profile, destination);
             write_mark(mark, &user.uuid, changes);
+            let outcome = Outcome {
+                destination,
+                message,
+                flight: &flight,
+            };
+            self.ledger
+                .told(moment, &user.uuid, outcome, &owed, profile, rows, changes)?;
             mark_dirty(&mut self.dirty, cached, &user.uuid);
         }
         Ok(())
@@ -754,6 +815,7 @@ impl Core {
         }
         self.profiles.turn(moment.seq, durable);
         self.links.turn(moment.seq, durable);
+        self.ledger.turn(moment.seq, durable);
         any
     }
 

@@ -133,8 +133,16 @@ pub fn answer<R: Scans>(
             attempts,
             ..
         } => {
-            core.end_message(moment, destination, attempts);
-            core.settle_batch(moment, destination, namespace, &users, rows, changes)?;
+            let message = core.end_message(moment, destination, attempts);
+            core.settle_batch(
+                moment,
+                destination,
+                namespace,
+                &users,
+                message,
+                rows,
+                changes,
+            )?;
             None
         }
         Ask::Settle {
@@ -144,13 +152,14 @@ pub fn answer<R: Scans>(
             reason,
             attempts,
         } => {
-            core.end_message(moment, destination, attempts);
+            let message = core.end_message(moment, destination, attempts);
             core.settle(
                 moment,
                 destination,
                 namespace,
                 &users,
                 &reason,
+                message,
                 rows,
                 changes,
             )?;

@@ -13,7 +13,7 @@ use std::{
 };
 use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
-use tidings_store::{BatchRecord, Link, PendingRow, Undelivered};
+use tidings_store::{BatchRecord, Link, PendingRow, Removal, RemovalKey, Removals, Undelivered};
 
 /// Rows, each kind in the order of its keys.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,8 @@ pub struct MemoryRows {
     pub batch_changes: BTreeSet<(DestinationId, DeviceUuid)>,
     /// The latest batch of each destination.
     pub batches: BTreeMap<DestinationId, BatchRecord>,
+    /// The removal ledger.
+    pub removals: HashMap<RemovalKey, Removals>,
 }
 
 /// Changes in the order they were made: a row is often removed before it is set anew.
@@ -49,6 +51,7 @@ enum Change {
     Marked(DestinationId, DeviceUuid),
     Unmarked(DestinationId, DeviceUuid),
     Batch(DestinationId, BatchRecord),
+    Removals(RemovalKey, Removals),
 }
 
 impl MemoryRows {
@@ -72,6 +75,7 @@ impl MemoryRows {
             Change::Marked(to, uuid) => drop(self.batch_changes.insert((to, uuid))),
             Change::Unmarked(to, uuid) => drop(self.batch_changes.remove(&(to, uuid))),
             Change::Batch(to, record) => drop(self.batches.insert(to, record)),
+            Change::Removals(key, removals) => drop(self.removals.insert(key, removals)),
         }
     }
 }
@@ -117,6 +121,10 @@ impl Rows for MemoryRows {
 
     fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, Infallible> {
         Ok(self.batches.get(&destination).copied())
+    }
+
+    fn removals(&self, key: &RemovalKey) -> Result<Removals, Infallible> {
+        Ok(self.removals.get(key).cloned().unwrap_or_default())
     }
 }
 
@@ -220,6 +228,15 @@ impl Changes for MemoryChanges {
 
     fn put_batch_record(&mut self, destination: DestinationId, record: &BatchRecord) {
         self.0.push(Change::Batch(destination, *record));
+    }
+
+    fn put_removals(&mut self, key: &RemovalKey, removals: &[Removal]) {
+        self.0
+            .push(Change::Removals(key.clone(), removals.to_vec()));
+    }
+
+    fn delete_removals(&mut self, key: &RemovalKey) {
+        self.0.push(Change::Removals(key.clone(), Vec::new()));
     }
 
     // Nobody asks for the batches before the last.

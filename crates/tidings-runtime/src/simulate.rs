@@ -272,11 +272,13 @@ impl Simulation {
                 users,
                 ..
             } => {
+                let message = self.core.end_message(moment, id, Vec::new());
                 infallible(self.core.settle_batch(
                     moment,
                     id,
                     namespace,
                     &users,
+                    message,
                     &self.rows,
                     &mut self.changes,
                 ));
@@ -285,12 +287,14 @@ impl Simulation {
             Action::Settle {
                 namespace, users, ..
             } => {
+                let message = self.core.end_message(moment, id, Vec::new());
                 infallible(self.core.settle(
                     moment,
                     id,
                     namespace,
                     &users,
                     "",
+                    message,
                     &self.rows,
                     &mut self.changes,
                 ));

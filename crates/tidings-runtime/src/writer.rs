@@ -13,6 +13,7 @@ mod attempt_log;
 mod batch;
 mod committer;
 mod engine_thread;
+mod ledger_trim;
 mod rows;
 
 pub(crate) use batch::BatchHistory;
@@ -31,6 +32,7 @@ use attempt_log::AttemptLog;
 use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use engine_thread::EngineThread;
 use hashbrown::HashMap;
+use ledger_trim::LedgerTrim;
 use std::{
     sync::{
         Arc,
@@ -257,6 +259,7 @@ impl Writer {
                     spares,
                     background: Background::default(),
                     attempts: AttemptLog::new(records),
+                    ledger_trim: LedgerTrim::new(&records),
                 }
                 .run(&submitted, &controls);
             })?;

@@ -74,8 +74,8 @@ mod upgrade;
 
 pub use batch::Batch;
 pub use codec::{
-    AttemptPage, AttemptRecord, BatchRecord, Link, PendingRow, PhaseMicros, Removal, RemovalCause,
-    RemovalEnd, RemovalKey, Removals, Resend, Undelivered,
+    AttemptPage, AttemptRecord, BatchRecord, Link, PendingRow, PhaseMicros, REMOVALS_KEPT_MAX,
+    Removal, RemovalCause, RemovalEnd, RemovalKey, Removals, Resend, Undelivered,
 };
 pub use error::{Cause, ErrorKind, StoreError};
 pub use head::Head;

@@ -4,7 +4,11 @@
 //! profiles that the outcome changed. A crash therefore loses neither: the batch goes on with the
 //! devices that are still in the set of changes, under the same record.
 
-use super::{Changes, Core, Rows, load, mark_dirty, write_mark};
+use super::{
+    Changes, Core, Rows, load, mark_dirty,
+    removals::{self, Outcome},
+    write_mark,
+};
 use std::sync::Arc;
 use tidings_dispatch::{Hint, Kind, SettledUser};
 use tidings_engine::Moment;
@@ -191,12 +195,14 @@ impl Core {
     ///
     /// # Errors
     /// As [`Core::submit`].
+    #[expect(clippy::too_many_arguments, reason = "an outcome has this many sides")]
     pub fn settle_batch<R: Rows>(
         &mut self,
         moment: Moment,
         destination: DestinationId,
         namespace: DataSourceId,
         users: &[SettledUser],
+        message: u64,
         rows: &R,
         changes: &mut impl Changes,
     ) -> Result<(), R::Error> {
@@ -214,6 +220,7 @@ impl Core {
             };
             let cached = load(&mut self.profiles, &user.uuid, rows)?;
             let profile = &mut cached.profile;
+            let owed = removals::owed(profile);
             let mark = self.engine.settle_batch(
                 moment,
                 &catalog.compiled,
@@ -224,6 +231,13 @@ impl Core {
                 |n| user.acknowledged.get(n) == Some(&true),
             );
             write_mark(mark, &user.uuid, changes);
+            let outcome = Outcome {
+                destination,
+                message,
+                flight: &flight,
+            };
+            self.ledger
+                .told(moment, &user.uuid, outcome, &owed, profile, rows, changes)?;
             // The partner knows everything now, also what it was not told when it should have been.
             let state = profile.destination(destination);
             let knows = state.is_none_or(|state| {

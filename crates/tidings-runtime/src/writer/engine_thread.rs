@@ -2,7 +2,7 @@
 
 use super::{
     After, Control, DEVICES_PER_STEP, EVENTS_PER_STEP, Step, Submission, attempt_log::AttemptLog,
-    batch,
+    batch, ledger_trim::LedgerTrim,
 };
 use crate::{
     background::Background,
@@ -33,6 +33,7 @@ pub(super) struct EngineThread {
     pub(super) spares: Receiver<Step>,
     pub(super) background: Background,
     pub(super) attempts: AttemptLog,
+    pub(super) ledger_trim: LedgerTrim,
 }
 
 /// Ends the engine thread.
@@ -153,10 +154,11 @@ impl EngineThread {
         for (destination, attempt) in self.core.take_attempts() {
             self.attempts.record(destination, &attempt);
         }
-        let (store, batch) = (&self.store, &mut step.batch);
+        let (core, store, batch) = (&mut self.core, &self.store, &mut step.batch);
+        let millis = self.clock.millis();
+        self.ledger_trim.visit(millis, moment, core, store, batch)?;
         self.attempts.write(moment, store, batch)?;
-        self.attempts
-            .visit(self.clock.millis(), moment, store, batch)?;
+        self.attempts.visit(millis, moment, store, batch)?;
         let durable = self.durable.load(Ordering::Acquire);
         self.core.finish(moment, durable, &mut step.batch);
         if !step.batch.is_empty() {

@@ -3,7 +3,10 @@
 use crate::core::{Changes, Rows, Scans};
 use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
-use tidings_store::{Batch, BatchRecord, Link, PendingRow, Store, StoreError, Undelivered};
+use tidings_store::{
+    Batch, BatchRecord, Link, PendingRow, Removal, RemovalKey, Removals, Store, StoreError,
+    Undelivered,
+};
 
 impl Rows for Store {
     type Error = StoreError;
@@ -27,6 +30,10 @@ impl Rows for Store {
 
     fn last_batch(&self, destination: DestinationId) -> Result<Option<BatchRecord>, StoreError> {
         Ok(self.batch_records(destination)?.last().copied())
+    }
+
+    fn removals(&self, key: &RemovalKey) -> Result<Removals, StoreError> {
+        self.removals_at(key)
     }
 }
 
@@ -132,5 +139,13 @@ impl Changes for Batch {
 
     fn delete_batch_record(&mut self, destination: DestinationId, number: u32) {
         Self::delete_batch_record(self, destination, number);
+    }
+
+    fn put_removals(&mut self, key: &RemovalKey, removals: &[Removal]) {
+        Self::put_removals(self, key, removals);
+    }
+
+    fn delete_removals(&mut self, key: &RemovalKey) {
+        Self::delete_removals(self, key);
     }
 }

@@ -184,6 +184,27 @@ pub(crate) async fn request(to: SocketAddr, head: &str, body: &str) -> Value {
     serde_json::from_str(body).unwrap()
 }
 
+/// The text that a GET is answered with, put together from its chunks.
+pub(crate) async fn text(to: SocketAddr, head: &str) -> String {
+    let mut socket = TcpStream::connect(to).await.unwrap();
+    let request = format!("{head} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let (head, mut body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    let mut text = String::new();
+    loop {
+        let (length, rest) = body.split_once("\r\n").unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        if length == 0 {
+            return text;
+        }
+        text.push_str(&rest[..length]);
+        body = &rest[length + 2..];
+    }
+}
+
 pub(crate) async fn set_clock(server: &Server, now: &str) {
     let body = format!(r#"{{"set":"{now}"}}"#);
     request(server.admin_addr(), "POST /v1/dev/clock", &body).await;

@@ -16,7 +16,7 @@ const VERSION: u8 = 1;
 pub const REMOVALS_KEPT_MAX: usize = 16;
 
 /// Names a row: which partner is owed a Status 0 about what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemovalKey {
     /// The partner's destination.
     pub destination: DestinationId,
