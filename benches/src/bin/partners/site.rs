@@ -161,11 +161,11 @@ pub(crate) fn event(line: &mut String, device: usize, trait_id: usize, gets: Get
         Gets::Trait => "traits",
         Gets::Nothing => "remove_traits",
     };
-    // Writing to a string does not fail.
-    let _ = writeln!(
+    let written = writeln!(
         line,
         r#"{{"uuid":"{device:038}","{member}":[{trait_id}],"ids":[{{"data_source":501,"id":"p{device}"}}]}}"#
     );
+    debug_assert!(written.is_ok(), "writing to a string does not fail");
 }
 
 /// Whether a device gets a trait or loses it.

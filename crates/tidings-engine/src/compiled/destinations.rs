@@ -97,8 +97,8 @@ impl CompiledMapping {
     }
 
     fn ended(&self, now: Timestamp) -> bool {
-        let now = planted!(MappingEndInclusive, now.plus_seconds(-86_400), now);
-        self.end.is_some_and(|end| end <= now)
+        let until = planted!(MappingEndInclusive, now.plus_seconds(-86_400), now);
+        self.end.is_some_and(|end| end <= until)
     }
 
     /// Whether, from now on, this one's dates hold whenever the other's do.
