@@ -128,6 +128,7 @@ fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
     let record = Record::open(root, &KEYS, ctx)?;
     let mut data_sources = data_sources::KnownDataSources::new();
     let mut traits = Ids::new("trait");
+    let mut kinds = traits::Counts::default();
     let mut segments = Ids::new("segment");
     let mut destinations = Ids::new("destination");
     // Sections are read in the order in which they refer to each other, whatever that of the file.
@@ -140,7 +141,7 @@ fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
             |item| data_sources::read(item, &mut data_sources, ctx),
         ),
         traits: section(&record, "traits", TRAITS_MAX, ctx, |item| {
-            traits::read(item, &data_sources, &mut traits, ctx)
+            traits::read(item, &data_sources, &mut traits, &mut kinds, ctx)
         }),
         segments: section(&record, "segments", SEGMENTS_MAX, ctx, |item| {
             segments::read(item, &traits, &mut segments, ctx)

@@ -9,7 +9,7 @@ use crate::limits::{TTL_DAYS_DEFAULT, TTL_DAYS_MAX};
 use crate::record::Record;
 use crate::rule;
 use crate::value::{self, Value};
-use tidings_model::limits::FOLDER_DEPTH_MAX;
+use tidings_model::limits::{FOLDER_DEPTH_MAX, FOLDERS_MAX, TRAITS_PER_KIND_MAX};
 use tidings_model::{Trait, TraitId, TraitKind};
 
 const KEYS: [&str; 7] = [
@@ -36,17 +36,22 @@ pub(crate) struct KnownTrait {
     depth: usize,
 }
 
+/// How many traits there are of each kind, in the order of [`KINDS`].
+pub(crate) type Counts = [usize; KINDS.len()];
+
 /// Reads one trait.
 pub(crate) fn read(
     value: Value<'_, '_>,
     data_sources: &KnownDataSources,
     known: &mut Ids<KnownTrait>,
+    counts: &mut Counts,
     ctx: &Context<'_>,
 ) -> Option<Trait> {
     let record = Record::open(value, &KEYS, ctx)?;
     let kind = record.or("kind", TraitKind::RuleBased, |value, ctx| {
         value.choice(&KINDS, ctx)
     });
+    count(kind, value, counts, ctx);
     let folder = record.optional("folder", |value, ctx| folder(value, known, ctx));
     let depth = folder.map_or(0, |(_, depth)| depth + 1);
     let id = record.required("id", |value, ctx| {
@@ -76,6 +81,26 @@ pub(crate) fn read(
         rule,
         ttl_days,
     })
+}
+
+/// Counts a trait, and refuses the first that is one too many of its kind.
+fn count(kind: TraitKind, value: Value<'_, '_>, counts: &mut Counts, ctx: &Context<'_>) {
+    let max = if kind == TraitKind::Folder {
+        FOLDERS_MAX
+    } else {
+        TRAITS_PER_KIND_MAX
+    };
+    for ((name, one), count) in KINDS.iter().zip(counts) {
+        if *one == kind {
+            *count += 1;
+            if *count == max + 1 {
+                ctx.fault(
+                    value,
+                    format!("at most {max} traits are of the kind {name}"),
+                );
+            }
+        }
+    }
 }
 
 /// The folder that a trait lies in, and how many folders that lies in itself.

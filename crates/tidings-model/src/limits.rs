@@ -56,6 +56,10 @@ pub const FOLDER_DEPTH_MAX: usize = 5;
 pub const SEGMENT_TRAITS_MAX: usize = 5_000;
 /// Traits of a catalog.
 pub const TRAITS_MAX: usize = 300_000;
+/// Rule-based traits of a catalog; onboarded ones; third-party ones.
+pub const TRAITS_PER_KIND_MAX: usize = 100_000;
+/// Folders of traits in a catalog.
+pub const FOLDERS_MAX: usize = 2_000;
 /// Segments of a catalog.
 pub const SEGMENTS_MAX: usize = 20_000;
 /// Destinations of a catalog.

@@ -609,3 +609,15 @@ fn the_column_of_a_rule_is_that_of_its_fault() {
     assert_eq!(column("page = 1"), 39);
     assert_eq!(column("'page = 1'"), 40);
 }
+
+#[test]
+fn more_folders_than_there_may_be() {
+    let mut text = "traits:\n".to_owned();
+    for id in 1..=2_002 {
+        text.push_str(&format!("- {{ id: {id}, name: f, kind: folder }}\n"));
+    }
+    check(
+        &text,
+        "catalog.yaml:2002: traits[2000]: at most 2000 traits are of the kind folder",
+    );
+}
