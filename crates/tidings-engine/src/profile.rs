@@ -56,7 +56,7 @@ pub struct TraitState {
     pub last: Timestamp,
     /// Realisations on days before those in `days`, which no rule needs to tell apart any more.
     pub older: u32,
-    /// Realisations per day, ascending, for as long as a rule looks back.
+    /// Realisations per day, ascending, for as long as a rule looks back, and at least for 30 days.
     pub days: Vec<DayCount>,
 }
 

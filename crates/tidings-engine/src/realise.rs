@@ -10,6 +10,9 @@ use crate::{
 use tidings_model::{Timestamp, TraitId, TraitKind, UtcDay, planted};
 use tidings_rules::Realizations;
 
+/// Days before the current one that are told apart whether or not a rule looks back over them.
+const DAYS_KEPT_MIN: u32 = 30;
+
 /// The instant from which a trait is no longer live; `None` for a time-to-live of 0.
 pub(crate) fn expiry(last: Timestamp, ttl_days: u32) -> Option<Timestamp> {
     if ttl_days == 0 {
@@ -60,24 +63,24 @@ pub(crate) fn realise(
     };
     state.last = state.last.max(time);
     if compiled.kind == TraitKind::Onboarded {
-        // It counts once, on the day of its last realisation where a folder's window looks at it.
+        // It counts once, on the day of its last realisation: a folder's window may look at it.
         state.days.clear();
-        state.older = 1;
-        if compiled.window_days.is_some() {
-            let day = state.last.day();
-            state.days.push(DayCount { day, count: 1 });
-            state.older = 0;
-        }
+        state.older = 0;
+        let day = state.last.day();
+        state.days.push(DayCount { day, count: 1 });
         return true;
     }
-    let Some(window_days) = compiled.window_days else {
+    if compiled.kind == TraitKind::ThirdParty {
+        // No rule may look at its days.
         state.older = state
             .older
             .saturating_add(1 + drain_days(&mut state.days, UtcDay(i32::MAX)));
         return true;
-    };
-    // A rule with a window of n days tells days of age 0 to n apart; older ones only add up.
-    let window = i32::try_from(window_days).unwrap_or(i32::MAX);
+    }
+    // A rule with a window of n days tells days of age 0 to n apart; older ones only add up. So that a
+    // rule may begin to look back, some days are told apart without any.
+    let window = compiled.window_days.unwrap_or(0).max(DAYS_KEPT_MIN);
+    let window = i32::try_from(window).unwrap_or(i32::MAX);
     let first_kept = UtcDay(now.day().0.saturating_sub(window));
     let merged = drain_days(&mut state.days, first_kept);
     state.older = state.older.saturating_add(merged);

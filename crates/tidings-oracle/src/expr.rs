@@ -47,6 +47,19 @@ impl<T> Expr<T> {
     }
 }
 
+impl<T> Expr<T> {
+    /// All terms.
+    pub(crate) fn terms(&self) -> Vec<&T> {
+        match self {
+            Self::And(left, right) | Self::Or(left, right) => {
+                left.terms().into_iter().chain(right.terms()).collect()
+            }
+            Self::Not(inner) => inner.terms(),
+            Self::Term(leaf) => vec![leaf],
+        }
+    }
+}
+
 type Term<T> = fn(&mut Tokens) -> Result<T, String>;
 
 fn or_expr<T>(tokens: &mut Tokens, term: Term<T>) -> Result<Expr<T>, String> {

@@ -33,7 +33,18 @@ enum Act {
 
 /// The live traits of a device at one instant, each with the times of its realisations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Live(BTreeMap<TraitId, Vec<Timestamp>>);
+pub struct Live(BTreeMap<TraitId, LiveTrait>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct LiveTrait {
+    times: Vec<Timestamp>,
+    last: Option<Timestamp>,
+}
+
+/// Days that are told apart at least, whether or not a rule looks back over them.
+const DAYS_KEPT_MIN: i64 = 30;
+/// Stands for the time of a realisation whose day was not kept: the year 1.
+const LONG_AGO: Timestamp = Timestamp(-62_135_596_800);
 
 impl History {
     /// Nothing has happened yet.
@@ -77,11 +88,20 @@ impl History {
             live.expire(version, *at);
             match act {
                 Act::Realised { id, time } => {
-                    let times = live.0.entry(*id).or_default();
-                    times.push(*time);
+                    let one = live.0.entry(*id).or_default();
+                    one.times.push(*time);
+                    one.last = one.last.max(Some(*time));
                     if version.kind(*id) == Some(TraitKind::Onboarded) {
                         // Counted at most once: only the latest is of any consequence.
-                        *times = times.iter().max().copied().into_iter().collect();
+                        one.times = one.last.into_iter().collect();
+                    } else {
+                        // Days that no rule looks back to, and not recent ones either, only add up.
+                        let kept = version.window_days(*id).max(DAYS_KEPT_MIN);
+                        for time in &mut one.times {
+                            if i64::from(at.day().days_since(time.day())) > kept {
+                                *time = LONG_AGO;
+                            }
+                        }
                     }
                 }
                 Act::Removed(id) => {
@@ -99,14 +119,19 @@ impl History {
 }
 
 impl Live {
-    /// The times of the trait's realisations, as they came in; none if it is not live.
+    /// The times of the trait's realisations, as they came in; none if it is not live. One whose day
+    /// was not kept has a time long ago.
     pub fn realisations(&self, id: TraitId) -> impl Iterator<Item = Timestamp> {
-        self.0.get(&id).into_iter().flatten().copied()
+        self.0
+            .get(&id)
+            .into_iter()
+            .flat_map(|one| &one.times)
+            .copied()
     }
 
     fn expire(&mut self, version: &Version, now: Timestamp) {
-        self.0.retain(|id, times| {
-            let (Some(ttl), Some(&last)) = (version.ttl_days(*id), times.iter().max()) else {
+        self.0.retain(|id, one| {
+            let (Some(ttl), Some(last)) = (version.ttl_days(*id), one.last) else {
                 return false;
             };
             expires_at(last, ttl).is_none_or(|end| now < end)

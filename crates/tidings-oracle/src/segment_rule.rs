@@ -43,6 +43,17 @@ impl SegmentRule {
     }
 }
 
+impl SegmentRule {
+    /// The traits whose age in days matters, each with the days.
+    pub(crate) fn windows(&self) -> Vec<(TraitId, i64)> {
+        let terms = self.0.terms().into_iter();
+        let windows = terms.filter_map(|term| Some((&term.traits, term.age?.1)));
+        windows
+            .flat_map(|(traits, days)| traits.iter().map(move |id| (*id, days)))
+            .collect()
+    }
+}
+
 impl Count {
     fn holds(&self, today: UtcDay, times: &dyn Fn(TraitId) -> Vec<Timestamp>) -> bool {
         let mut count = 0;

@@ -65,6 +65,13 @@ impl Version {
         inside.flat_map(|one| self.counted(one.id)).collect()
     }
 
+    /// The longest window through which any rule looks at the trait, in days; 0 if there is none.
+    pub(crate) fn window_days(&self, id: TraitId) -> i64 {
+        let windows = self.segment_rules.values().flat_map(SegmentRule::windows);
+        let of_this = windows.filter(|(read, _)| self.counted(*read).contains(&id));
+        of_this.map(|(_, days)| days).max().unwrap_or(0)
+    }
+
     pub(crate) fn ttl_days(&self, id: TraitId) -> Option<u32> {
         self.trait_(id).map(|one| one.ttl_days)
     }

@@ -33,9 +33,9 @@ fn one_event_realises_a_trait_once() {
     check(
         CATALOG,
         "d0 see 1 1 1  => +10
-         traits        => 1: 1
+         traits        => 1: 0 d0*1
          see 2 page    => +11
-         traits        => 1: 1, 2: 1
+         traits        => 1: 0 d0*1, 2: 0 d0*1
          see 1         => +12",
     );
 }
@@ -47,7 +47,7 @@ fn removals_act_before_realisations() {
         "d0 see 1     => +10
          see 1        => +12
          see 1 -1     => -12
-         traits       => 1: 1
+         traits       => 1: 0 d0*1
          see -1       => -10
          see -1       =>
          traits       =>",

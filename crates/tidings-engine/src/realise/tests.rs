@@ -105,7 +105,7 @@ fn onboarded_traits_count_once() {
          segment 10 1T",
         "d0 see 1  => +10
          d1 see 1  =>
-         traits    => 1: 1
+         traits    => 1: 0 d1*1
          d6 pass   => d6:
          d7 pass   => d7: -10",
     );

@@ -68,7 +68,7 @@ fn an_expired_trait_starts_at_one_again() {
         "d0 see 1  =>
          d1 see 1  => +10
          d3 see 1  => -10
-         traits    => 1: 1",
+         traits    => 1: 0 d3*1",
     );
 }
 
@@ -86,7 +86,7 @@ fn a_shorter_time_to_live_in_a_new_catalog_ends_a_trait_before_it_counts_again()
          d8 see         =>
          catalog 1      =>
          d8 see 1       => -10
-         traits         => 1: 1",
+         traits         => 1: 0 d8*1",
     );
 }
 
@@ -117,7 +117,7 @@ fn a_window_opens_at_midnight() {
 }
 
 #[test]
-fn days_before_the_longest_window_add_up() {
+fn days_before_a_short_window_are_kept() {
     check(
         "trait 1
          segment 10 frequency([1T] <= 2D) >= 2
@@ -127,9 +127,9 @@ fn days_before_the_longest_window_add_up() {
          d2 see 1  => +11
          traits    => 1: 0 d0*1 d1*1 d2*1
          d3 see 1  =>
-         traits    => 1: 1 d1*1 d2*1 d3*1
+         traits    => 1: 0 d0*1 d1*1 d2*1 d3*1
          d9 see 1  => -10
-         traits    => 1: 4 d9*1
+         traits    => 1: 0 d0*1 d1*1 d2*1 d3*1 d9*1
          d9 see 1  => +10",
     );
 }
@@ -147,7 +147,7 @@ fn a_late_event_counts_in_the_window_it_falls_into() {
          d9 see 1 @d4    => +11
          traits          => 1: 0 d4*1 d6*1 d7*1 d9*1
          d9 see 1 @d3    =>
-         traits          => 1: 1 d4*1 d6*1 d7*1 d9*1
+         traits          => 1: 0 d3*1 d4*1 d6*1 d7*1 d9*1
          d10 pass        => d10: -10",
     );
 }
@@ -165,7 +165,7 @@ fn a_device_unseen_for_120_days_leaves_at_the_next_midnight() {
          timer            => d121
          d121 pass        => d121:
          timer            => d122
-         traits           => 1: 1",
+         traits           => 1: 0 d0*1",
     );
 }
 
@@ -336,7 +336,7 @@ fn opting_out_keeps_what_is_stored() {
         "d0 see 1 5=x  => +10 >100.5
          send          => 100.5[x 10=1]
          d1 optout     => -10 >100.5
-         traits        => 1: 1
+         traits        => 1: 0 d0*1
          ids           => 5=x
          send          => 100.5[x 10=0]
          d2 optout     =>
@@ -380,7 +380,7 @@ fn a_device_in_no_segment_is_forgotten_without_a_timer() {
         "d0 see 1 5=x r9   =>
          timer             => none
          d121 see 2 6=y    => +10
-         traits            => 2: 1
+         traits            => 2: 0 d121*1
          ids               => 6=y
          regions           => []",
     );
@@ -397,5 +397,17 @@ fn an_event_older_than_120_days_takes_nobody_in() {
          d200+1 see 1 @d79   =>
          d200+2 see 1 @d150  => +10
          timer               => d270",
+    );
+}
+
+#[test]
+fn days_before_the_last_30_add_up_without_a_window() {
+    check(
+        "trait 1 ttl=0
+         segment 10 1T",
+        "d0 see 1   => +10
+         d1 see 1   =>
+         d31 see 1  =>
+         traits     => 1: 1 d1*1 d31*1",
     );
 }

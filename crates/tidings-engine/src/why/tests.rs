@@ -321,7 +321,7 @@ fn shows_the_whole_with_its_dates() {
         true   3T AND FREQUENCY([90T] <= 2D) >= 2 AND NOT 4T
                false at 2016-07-31T00:00:00Z: the realisations of trait 1 on 2016-07-28 cross the window <= 2D
           true   3T    counts 1 in all
-                   trait 3 "" (onboarded): counts 1; last realised 2016-07-28T11:00:00Z, lives for ever
+                   trait 3 "" (onboarded): counts 1; last realised 2016-07-28T11:00:00Z, lives for ever; by day: 2016-07-28 x1
           true   FREQUENCY([90T] <= 2D) >= 2    counts 2 in 2016-07-28..2016-07-30
                  false at 2016-07-31T00:00:00Z: the realisations of trait 1 on 2016-07-28 cross the window <= 2D
                    trait 90 "" (folder): counts 2

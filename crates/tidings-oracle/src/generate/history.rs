@@ -70,6 +70,7 @@ fn later(random: &mut Random, features: Features, at: Timestamp) -> Timestamp {
         10..13 => midnight(1) + random.between(-2, 2),
         13 => midnight(1) + random.between(-70, 70),
         14..17 => midnight(random.between(1, 6)) + *random.pick(&[-1, 0, 1, 3600, 40_000]),
+        17 if random.chance(15) => at.0 + random.between(28, 42) * DAY,
         17 => at.0 + 3 * DAY + random.between(-1, 1),
         18 if features.idle && random.chance(20) => at.0 + 120 * DAY + random.between(-1, DAY),
         _ => at.0 + random.between(1, 4) * DAY + random.between(-2, 2),

@@ -68,7 +68,12 @@ fn segment_term(random: &mut Random, traits: &[Trait]) -> String {
     }
     let recency = if random.chance(60) {
         let operator = random.pick(&["<=", "<=", ">=", "=>"]);
-        format!(" {operator} {}D", random.between(1, 4))
+        let days = if random.chance(6) {
+            *random.pick(&[29, 30, 31, 40])
+        } else {
+            random.between(1, 4)
+        };
+        format!(" {operator} {days}D")
     } else {
         String::new()
     };

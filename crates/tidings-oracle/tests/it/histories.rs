@@ -7,10 +7,9 @@ use crate::compare::{Difference, difference, report};
 use std::{num::NonZeroUsize, thread};
 use tidings_oracle::{Case, Features, generate, shrink::shrink};
 
-/// What the real system has. The differences behind `new_windows` are shown in `found`.
+/// What the real system has.
 pub(crate) const FEATURES: Features = Features {
     batches: false,
-    new_windows: false,
     ..Features::ALL
 };
 const HISTORIES: u64 = 2_000;
