@@ -450,7 +450,7 @@ fn remember_event_id(profile: &mut Profile, id: &str, now: Timestamp) -> bool {
     let ids = &mut profile.event_ids;
     forget_event_ids(ids, now);
     #[cfg(planted)]
-    if tidings_model::planted::is(tidings_model::planted::Planted::DuplicatesCount) {
+    if planted::is(planted::Planted::DuplicatesCount) {
         return true;
     }
     let hash = xxhash_rust::xxh3::xxh3_64(id.as_bytes());

@@ -227,7 +227,7 @@ pub(crate) fn assume_told_by_earlier_run(
     profile: &mut Profile,
 ) {
     #[cfg(planted)]
-    if tidings_model::planted::is(tidings_model::planted::Planted::EarlierRunForgotten) {
+    if planted::is(planted::Planted::EarlierRunForgotten) {
         return;
     }
     for index in 0..profile.destinations.len() {

@@ -97,6 +97,11 @@ impl Oracle {
         &self.messages
     }
 
+    /// The devices that anything is known about.
+    pub fn devices(&self) -> impl Iterator<Item = (&DeviceUuid, &Device)> {
+        self.devices.iter()
+    }
+
     /// What is known about a device.
     #[must_use]
     pub fn device(&self, uuid: &DeviceUuid) -> Option<&Device> {

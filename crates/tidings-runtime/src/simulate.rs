@@ -65,6 +65,12 @@ impl Simulation {
         timestamp(self.now)
     }
 
+    /// The segments that a device is in, ascending.
+    pub fn segments(&mut self, uuid: &DeviceUuid) -> Vec<SegmentId> {
+        let profile = infallible(self.core.profile(uuid, &self.rows));
+        profile.segments.iter().map(|state| state.id).collect()
+    }
+
     /// Explains one device and one segment as things stand now.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::real::Real;
 use std::sync::Arc;
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, SegmentId, Timestamp};
 use tidings_oracle::{Case, Kind, Message, Oracle, Outcome, UserObject, What, text};
 
 /// A difference.
@@ -10,6 +10,9 @@ use tidings_oracle::{Case, Kind, Message, Oracle, Outcome, UserObject, What, tex
 pub(crate) enum Difference {
     /// An event was taken differently: its place in the history, and both outcomes.
     Outcome(usize, Option<Outcome>, Option<Outcome>),
+    /// A device is in other segments at this instant: those by the oracle, and those by the real
+    /// system.
+    Members(Timestamp, DeviceUuid, Vec<SegmentId>, Vec<SegmentId>),
     /// Devices are told something else, or at another time: what only the oracle says, and what only
     /// the real system says.
     Told(Vec<Told>, Vec<Told>),
@@ -32,6 +35,9 @@ pub(crate) fn difference(case: &Case) -> Option<Difference> {
     let mut real = Real::new(&case.version.catalog, case.start);
     let mut oracle = Oracle::new(case.features, Arc::clone(&case.version), case.start);
     for (index, happening) in case.happenings.iter().enumerate() {
+        if let Some(member) = pass_midnights(&mut oracle, &mut real, happening.at) {
+            return Some(member);
+        }
         let outcome = real.happen(happening);
         // New devices get their ids by chance, so the oracle takes those of the real system.
         let new_uuid = || match &outcome {
@@ -42,10 +48,38 @@ pub(crate) fn difference(case: &Case) -> Option<Difference> {
         if expected != outcome {
             return Some(Difference::Outcome(index, expected, outcome));
         }
+        if let Some(member) = members(&oracle, &mut real) {
+            return Some(member);
+        }
     }
-    real.run_until(case.end);
-    oracle.run_until(case.end);
+    if let Some(member) = pass_midnights(&mut oracle, &mut real, case.end) {
+        return Some(member);
+    }
     compare(oracle.messages(), real.messages())
+}
+
+/// Lets time pass until an instant, and compares who is in which segment at every midnight and then.
+fn pass_midnights(oracle: &mut Oracle, real: &mut Real, until: Timestamp) -> Option<Difference> {
+    loop {
+        let midnight = oracle.now().day().plus_days(1).start();
+        let at = midnight.min(until);
+        real.run_until(at);
+        oracle.run_until(at);
+        let found = members(oracle, real);
+        if found.is_some() || at == until {
+            return found;
+        }
+    }
+}
+
+/// The first device that is in other segments than the oracle says.
+fn members(oracle: &Oracle, real: &mut Real) -> Option<Difference> {
+    oracle.devices().find_map(|(uuid, device)| {
+        let expected: Vec<_> = device.members.iter().copied().collect();
+        let found = real.segments(uuid);
+        (expected != found)
+            .then(|| Difference::Members(oracle.now(), uuid.clone(), expected, found))
+    })
 }
 
 fn compare(oracle: &[Message], real: &[Message]) -> Option<Difference> {
@@ -155,6 +189,11 @@ impl Difference {
                 vec![format!(
                     "\nline {}: oracle {oracle:?}, real {real:?}",
                     index + 1
+                )]
+            }
+            Self::Members(at, uuid, oracle, real) => {
+                vec![format!(
+                    "\n{at}: {uuid} is in: oracle {oracle:?}, real {real:?}"
                 )]
             }
             Self::Told(oracle, real) => {

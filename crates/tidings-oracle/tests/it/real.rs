@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 use tidings_catalog::Source;
 use tidings_collect::Submitted;
 use tidings_engine::MappingChanges;
-use tidings_model::{Catalog, DataSourceId, RegionId, Timestamp};
+use tidings_model::{Catalog, DataSourceId, DeviceUuid, RegionId, SegmentId, Timestamp};
 use tidings_oracle::{Happening, Kind, Message, Outcome, ToldSegment, UserObject, What, text};
 use tidings_runtime::{
     core::{ActiveCatalog, Change},
@@ -58,6 +58,10 @@ impl Real {
         let messages = &mut self.messages;
         let mut sent = |sent: SentMessage<'_>| messages.push(decoded(sent));
         self.simulation.run_until(until, &mut sent);
+    }
+
+    pub(crate) fn segments(&mut self, uuid: &DeviceUuid) -> Vec<SegmentId> {
+        self.simulation.segments(uuid)
     }
 
     pub(crate) fn messages(&self) -> &[Message] {
