@@ -157,6 +157,13 @@ impl Engine {
 }
 
 impl Profile {
+    /// Whether the device was unseen for so long that its traits, links and regions have run out,
+    /// although nothing has touched the profile since.
+    #[must_use]
+    pub fn has_run_out(&self, now: Timestamp) -> bool {
+        !self.opted_out && is_unseen(self, now)
+    }
+
     /// Removes what is known about the device, except what partners are still to be told. Its ids are
     /// added to `unlinked`.
     pub(crate) fn erase(

@@ -383,7 +383,7 @@ impl Core {
         }
         let uuid = match &event.uuid {
             Some(uuid) => uuid.clone(),
-            None => self.resolve(event, rows)?.unwrap_or_else(new_uuid),
+            None => self.resolve(moment, event, rows)?.unwrap_or_else(new_uuid),
         };
         let cached = load(&mut self.profiles, &uuid, rows)?;
         let owed = removals::owed(&cached.profile);

@@ -207,3 +207,15 @@ destinations:
     assert_eq!(messages[1].time, at("2016-11-24T12:00:01Z"));
     assert_eq!(messages[1].users[0].segments[0].status, 0);
 }
+
+/// The ids of a device in no segment led to it after 120 days.
+#[test]
+fn forgotten_devices_are_not_found_by_their_ids() {
+    let yaml = "data_sources:\n  - { id: 101, name: a, kind: cookie }\n";
+    let lines = r#"
+        {"time":"2016-09-20T00:00:01Z","uuid":"1","ids":[{"data_source":101,"id":"v"}]}
+        {"time":"2017-01-18T18:19:25Z","uuid":"2","ids":[{"data_source":101,"id":"u"}]}
+        {"time":"2017-01-22T18:19:26Z","ids":[{"data_source":101,"id":"v"},{"data_source":101,"id":"u"}]}
+    "#;
+    check_same(yaml, lines, "2017-01-23T00:00:00Z");
+}

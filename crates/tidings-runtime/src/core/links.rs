@@ -18,14 +18,19 @@ impl Core {
     /// The device of the first id that is linked to one.
     pub(super) fn resolve<R: Rows>(
         &mut self,
+        moment: Moment,
         event: &Event,
         rows: &R,
     ) -> Result<Option<DeviceUuid>, R::Error> {
         for declared in &event.ids {
             let key = (declared.data_source, declared.id.clone());
             let links = self.links.get_or_load(&key, || rows.links(key.0, &key.1))?;
-            if let Some(link) = links.last() {
-                return Ok(Some(link.uuid.clone()));
+            for link in links.iter().rev() {
+                // One that was unseen for too long is forgotten when it is touched next.
+                let profile = &load(&mut self.profiles, &link.uuid, rows)?.profile;
+                if !profile.has_run_out(moment.now) {
+                    return Ok(Some(link.uuid.clone()));
+                }
             }
         }
         Ok(None)
