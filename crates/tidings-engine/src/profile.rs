@@ -43,6 +43,9 @@ pub struct Profile {
     pub segments: Vec<SegmentState>,
     /// What destinations were told and are owed, ascending by id.
     pub destinations: Vec<DestinationState>,
+    /// Destinations told in several namespaces, ascending, with the last touch of which a message was
+    /// dropped: success in another namespace does not make up for it.
+    pub dropped: Vec<(DestinationId, u64)>,
     /// Hashes of recent event ids with the time they were received, oldest first.
     pub event_ids: Vec<(u64, Timestamp)>,
 }

@@ -526,6 +526,25 @@ impl Profile {
         &mut self.destinations[at]
     }
 
+    /// Notes that a message of the touch `seq` was dropped in one of several namespaces.
+    pub fn note_dropped(&mut self, id: DestinationId, seq: u64) {
+        match self.dropped.binary_search_by_key(&id, |(id, _)| *id) {
+            Ok(at) => {
+                if let Some((_, last)) = self.dropped.get_mut(at) {
+                    *last = seq.max(*last);
+                }
+            }
+            Err(at) => self.dropped.insert(at, (id, seq)),
+        }
+    }
+
+    /// Whether a message of the touch `seq`, or of a later one, was dropped.
+    #[must_use]
+    pub fn is_dropped_since(&self, id: DestinationId, seq: u64) -> bool {
+        let mut dropped = self.dropped.iter();
+        dropped.any(|&(other, last)| other == id && last >= seq)
+    }
+
     /// Notes whether the pair is listed as undelivered; true if that changed.
     pub fn set_undelivered(&mut self, id: DestinationId, undelivered: bool) -> bool {
         let was = self.destination(id).is_some_and(|state| state.undelivered);
@@ -562,6 +581,11 @@ impl Profile {
                 state.told_ids.retain(is_linked);
             }
         }
+        let destinations = &self.destinations;
+        self.dropped.retain(|&(id, _)| {
+            let mut listed = destinations.iter().filter(|state| state.undelivered);
+            listed.any(|state| state.id == id)
+        });
         self.destinations.retain(|state| {
             state.pending.is_some()
                 || state.undelivered

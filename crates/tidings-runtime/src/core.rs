@@ -661,7 +661,8 @@ impl Core {
                 self.engine
                     .settle(profile, destination, namespace, &flight, acknowledged);
             if user.delivered() {
-                if profile.set_undelivered(destination, false) {
+                let dropped = profile.is_dropped_since(destination, flight.seq);
+                if !dropped && profile.set_undelivered(destination, false) {
                     changes.delete_undelivered(destination, &user.uuid);
                 }
             } else {
@@ -674,6 +675,10 @@ impl Core {
                         .clear_part(profile, destination, namespace, flight.seq);
                 }
                 profile.set_undelivered(destination, true);
+                let compiled = catalog.compiled.destination(destination);
+                if !held && compiled.is_some_and(|compiled| compiled.namespaces.len() > 1) {
+                    profile.note_dropped(destination, flight.seq);
+                }
                 let why = Undelivered {
                     at: moment.now,
                     reason: reason.into(),

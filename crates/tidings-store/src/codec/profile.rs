@@ -4,7 +4,7 @@
 //! version        1
 //! flags          1 resend | 2 opted out | 4 has `last_sent` | 8 has `wake_at`
 //! lists          which of the lists below are not empty: 1 regions | 2 traits | 4 ids | 8 segments |
-//!                16 destinations | 32 event ids. An empty list costs nothing more
+//!                16 destinations | 32 event ids | 64 dropped. An empty list costs nothing more
 //! generation     varint
 //! last_seen      folded varint
 //! evaluated      instant
@@ -22,6 +22,7 @@
 //!                count, then data source + 1 each | baselines: count, then each: data source + 1 | flag
 //!                (1 a subset) | segments | marked: epoch
 //! event ids      count, then each: 8 bytes | instant
+//! dropped        count, then each: destination | seq
 //! ```
 //!
 //! Ids of a list are differences to the one before (wrapping, so that any order comes back). *Instants*
@@ -62,6 +63,7 @@ const IDS: u8 = 4;
 const SEGMENTS: u8 = 8;
 const DESTINATIONS: u8 = 16;
 const EVENT_IDS: u8 = 32;
+const DROPPED: u8 = 64;
 
 const TRAIT_OLDER: u8 = 1;
 const TRAIT_ONE_DAY: u8 = 2;
@@ -97,7 +99,8 @@ pub fn encode_profile(profile: &Profile, out: &mut Vec<u8>) {
             | flag(IDS, !profile.ids.is_empty())
             | flag(SEGMENTS, !profile.segments.is_empty())
             | flag(DESTINATIONS, !profile.destinations.is_empty())
-            | flag(EVENT_IDS, !profile.event_ids.is_empty()),
+            | flag(EVENT_IDS, !profile.event_ids.is_empty())
+            | flag(DROPPED, !profile.dropped.is_empty()),
     );
     put_u64(out, profile.generation.into());
     put_i64(out, profile.last_seen.0);
@@ -120,6 +123,10 @@ pub fn encode_profile(profile: &Profile, out: &mut Vec<u8>) {
         out.extend_from_slice(&hash.to_le_bytes());
         instants.put(out, *received, 0);
     });
+    put_list(out, &profile.dropped, |out, (destination, seq)| {
+        put_u64(out, destination.0.into());
+        put_u64(out, *seq);
+    });
 }
 
 /// Reads what [`encode_profile`] wrote.
@@ -132,7 +139,7 @@ pub fn decode_profile(bytes: &[u8]) -> Result<Profile, DecodeError> {
     let flags = reader.flags("flags", RESEND | OPTED_OUT | LAST_SENT | WAKE_AT)?;
     let lists = reader.flags(
         "lists",
-        REGIONS | TRAITS | IDS | SEGMENTS | DESTINATIONS | EVENT_IDS,
+        REGIONS | TRAITS | IDS | SEGMENTS | DESTINATIONS | EVENT_IDS | DROPPED,
     )?;
     let generation = reader.u32("generation")?;
     let last_seen = Timestamp(reader.i64("last_seen")?);
@@ -172,6 +179,12 @@ pub fn decode_profile(bytes: &[u8]) -> Result<Profile, DecodeError> {
         profile.event_ids = read_list(reader, "event ids", 9, |reader| {
             let hash = u64::from_le_bytes(reader.array("event id")?);
             Ok((hash, instants.read_plain(reader, "event id")?))
+        })?;
+    }
+    if lists & DROPPED != 0 {
+        profile.dropped = read_list(reader, "dropped", 2, |reader| {
+            let destination = DestinationId(reader.u32("dropped destination")?);
+            Ok((destination, reader.u64("dropped touch")?))
         })?;
     }
     reader.end("profile")?;

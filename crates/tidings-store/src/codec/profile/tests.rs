@@ -281,10 +281,12 @@ fn profile() -> impl Strategy<Value = Profile> {
         vec((number(), instant()), 0..20),
         vec(destination(), 0..4),
         vec((any::<u64>(), instant()), 0..3),
+        vec((number(), any::<u64>()), 0..3),
     );
     (head, lists).prop_map(|(head, lists)| {
         let (generation, last_seen, evaluated, last_sent, wake_at, resend, opted_out) = head;
-        let (regions, traits, ids, segments, destinations, event_ids) = lists;
+        let (regions, traits, ids, segments, destinations, event_ids, dropped) = lists;
+        let dropped = dropped.into_iter();
         let segments: Vec<_> = segments
             .into_iter()
             .map(|(id, since)| SegmentState {
@@ -322,6 +324,7 @@ fn profile() -> impl Strategy<Value = Profile> {
             segments,
             destinations,
             event_ids,
+            dropped: dropped.map(|(id, seq)| (DestinationId(id), seq)).collect(),
         }
     })
 }
