@@ -4,6 +4,7 @@ mod catalog_file;
 mod command;
 mod config;
 mod failure;
+mod progress;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

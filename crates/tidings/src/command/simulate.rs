@@ -1,6 +1,6 @@
 //! `tidings simulate`: what a catalog and a file of events would lead to, under virtual time.
 
-use crate::{catalog_file, failure::Failure};
+use crate::{catalog_file, failure::Failure, progress::Progress};
 use anyhow::anyhow;
 use clap::Args as ClapArgs;
 use std::{
@@ -144,6 +144,7 @@ fn simulate(
     let mut failed = Ok(());
     let mut input = input.take(u64::MAX);
     let mut line = String::new();
+    let mut progress = Progress::on_terminal();
     for number in 1.. {
         line.clear();
         // A line of events is never longer than a whole request of them.
@@ -176,6 +177,7 @@ fn simulate(
                 failed = print(out, sent);
             }
         };
+        progress.tell(|| format!("line {number}, {time}"));
         simulation.run_until(time, &mut print);
         match parsed {
             Line::Event(event) => {
