@@ -1,36 +1,51 @@
 //! A line of an event file: an event with its time, or something else that happens at a time.
 //!
 //! Files are read in virtual time, so a line must have `time`, and no time lies in the future.
-//! Besides events there are `{"time":…,"do":"opt_out","uuid":…}`, `{"time":…,"do":"delete","uuid":…}`
-//! and `{"time":…,"do":"catalog","file":"other.yaml"}`.
+//! Besides events there are `{"time":…,"do":"opt_out","uuid":…}`, `{"time":…,"do":"delete","uuid":…}`,
+//! either also with `"id":{"data_source":…,"id":…}` in place of `uuid`, and
+//! `{"time":…,"do":"catalog","file":"other.yaml"}`.
 
 use crate::{
-    code,
+    code, declared,
     parse::{EventError, parse_event},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::path::PathBuf;
-use tidings_model::{DeviceUuid, Event, Timestamp};
+use tidings_model::{DataSourceId, DeviceUuid, Event, Timestamp};
+
+/// Whom an opt-out or a deletion is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A device.
+    Device(DeviceUuid),
+    /// A declared id, and the devices that it leads to.
+    Id {
+        /// Its namespace.
+        data_source: DataSourceId,
+        /// The id, not empty and within the limits of an event's ids.
+        id: Box<str>,
+    },
+}
 
 /// What a line of an event file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     /// An event; its `time` is present.
     Event(Event),
-    /// A device opts out.
+    /// Somebody opts out.
     OptOut {
         /// When.
         time: Timestamp,
         /// Who.
-        uuid: DeviceUuid,
+        who: Subject,
     },
-    /// A device is deleted.
+    /// Somebody is deleted.
     Delete {
         /// When.
         time: Timestamp,
         /// Who.
-        uuid: DeviceUuid,
+        who: Subject,
     },
     /// The catalog is replaced.
     Catalog {
@@ -91,7 +106,15 @@ struct Command {
     #[serde(rename = "do")]
     verb: String,
     uuid: Option<String>,
+    id: Option<CommandId>,
     file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommandId {
+    data_source: u32,
+    id: String,
 }
 
 fn parse_command(text: &str) -> Result<Line, EventError> {
@@ -104,8 +127,8 @@ fn parse_command(text: &str) -> Result<Line, EventError> {
     let time = Timestamp::parse(time)
         .map_err(|error| refuse(code::INVALID_TIME, &format!("time: {error}")))?;
     match command.verb.as_str() {
-        "opt_out" => command.uuid().map(|uuid| Line::OptOut { time, uuid }),
-        "delete" => command.uuid().map(|uuid| Line::Delete { time, uuid }),
+        "opt_out" => command.subject().map(|who| Line::OptOut { time, who }),
+        "delete" => command.subject().map(|who| Line::Delete { time, who }),
         "catalog" => command.file().map(|file| Line::Catalog { time, file }),
         _ => Err(refuse(
             code::INVALID_COMMAND,
@@ -115,23 +138,30 @@ fn parse_command(text: &str) -> Result<Line, EventError> {
 }
 
 impl Command {
-    fn uuid(self) -> Result<DeviceUuid, EventError> {
-        let message = match (
-            self.uuid.as_deref().map(str::parse::<DeviceUuid>),
-            self.file,
-        ) {
-            (Some(Ok(uuid)), None) => return Ok(uuid),
-            (Some(Err(error)), None) => format!("uuid: {error}"),
-            (None, None) => "uuid: is missing".to_owned(),
-            (_, Some(_)) => {
-                let message = "file: goes with \"do\":\"catalog\" only";
-                return Err(refuse(code::INVALID_COMMAND, message));
+    fn subject(self) -> Result<Subject, EventError> {
+        if self.file.is_some() {
+            let message = "file: goes with \"do\":\"catalog\" only";
+            return Err(refuse(code::INVALID_COMMAND, message));
+        }
+        match (self.uuid, self.id) {
+            (Some(uuid), None) => uuid
+                .parse()
+                .map(Subject::Device)
+                .map_err(|error| refuse(code::INVALID_UUID, &format!("uuid: {error}"))),
+            (None, Some(id)) => id.check(),
+            (None, None) => Err(refuse(code::INVALID_UUID, "uuid: is missing, and so is id")),
+            (Some(_), Some(_)) => {
+                let message = "id: uuid is given too, and there can be one of them";
+                Err(refuse(code::INVALID_COMMAND, message))
             }
-        };
-        Err(refuse(code::INVALID_UUID, &message))
+        }
     }
 
     fn file(self) -> Result<PathBuf, EventError> {
+        if self.id.is_some() {
+            let message = "id: goes with opt_out and delete only";
+            return Err(refuse(code::INVALID_COMMAND, message));
+        }
         match (self.file, self.uuid) {
             (Some(file), None) if !file.is_empty() => Ok(file.into()),
             (_, None) => Err(refuse(code::INVALID_COMMAND, "file: is missing")),
@@ -139,6 +169,19 @@ impl Command {
                 code::INVALID_COMMAND,
                 "uuid: goes with opt_out and delete only",
             )),
+        }
+    }
+}
+
+impl CommandId {
+    fn check(self) -> Result<Subject, EventError> {
+        let data_source = DataSourceId(self.data_source);
+        match declared::check(data_source, &self.id) {
+            Ok(()) => Ok(Subject::Id {
+                data_source,
+                id: self.id.into(),
+            }),
+            Err(error) => Err(refuse(code::INVALID_ID, &format!("id.id: {error}"))),
         }
     }
 }
@@ -182,11 +225,15 @@ mod tests {
     fn reads_commands() {
         check(
             r#"{"time":"1970-01-01T00:00:09Z","do":"opt_out","uuid":"7"}"#,
-            "OptOut { time: Timestamp(9), uuid: 7 }",
+            "OptOut { time: Timestamp(9), who: Device(7) }",
         );
         check(
             r#"{"do":"delete","uuid":"7","time":"1970-01-01T00:00:09Z"}"#,
-            "Delete { time: Timestamp(9), uuid: 7 }",
+            "Delete { time: Timestamp(9), who: Device(7) }",
+        );
+        check(
+            r#"{"do":"delete","id":{"data_source":3,"id":"crm"},"time":"1970-01-01T00:00:09Z"}"#,
+            "Delete { time: Timestamp(9), who: Id { data_source: DataSourceId(3), id: \"crm\" } }",
         );
         check(
             r#"{"time":"1970-01-01T00:00:09Z","do":"catalog","file":"b.yaml"}"#,
@@ -207,7 +254,15 @@ mod tests {
             ),
             (
                 r#"{"time":"1970-01-01T00:00:09Z","do":"delete"}"#,
-                "invalid_uuid uuid: is missing",
+                "invalid_uuid uuid: is missing, and so is id",
+            ),
+            (
+                r#"{"time":"1970-01-01T00:00:09Z","do":"opt_out","id":{"data_source":3,"id":""}}"#,
+                "invalid_id id.id: is empty",
+            ),
+            (
+                r#"{"time":"1970-01-01T00:00:09Z","do":"opt_out","uuid":"7","id":{"data_source":3,"id":"a"}}"#,
+                "invalid_command id: uuid is given too, and there can be one of them",
             ),
             (
                 r#"{"time":"1970-01-01T00:00:09Z","do":"delete","uuid":"x"}"#,

@@ -9,12 +9,15 @@
 
 mod batch;
 mod links;
+mod privacy;
 mod removals;
 
 pub use batch::{BATCHES_KEPT, BatchPage};
+pub use privacy::{PrivacyReport, PrivacyRequest, Told};
 
 use crate::{cache::Cache, message::MessageFormat};
 use hashbrown::HashMap;
+use privacy::Declined;
 use removals::{Ledger, Outcome};
 use std::sync::Arc;
 use tidings_collect::Submitted;
@@ -29,8 +32,8 @@ use tidings_model::{
     Catalog, DataSourceId, DestinationId, DeviceUuid, Event, FailurePolicy, SegmentId, Timestamp,
 };
 use tidings_store::{
-    AttemptRecord, BatchRecord, Link, PendingRow, Removal, RemovalCause, RemovalKey, Removals,
-    Undelivered,
+    AttemptRecord, BatchRecord, Link, OptOutMark, PendingRow, Removal, RemovalCause, RemovalKey,
+    Removals, Undelivered,
 };
 
 /// Where rows are read.
@@ -49,6 +52,15 @@ pub trait Rows {
     /// # Errors
     /// When the row cannot be read.
     fn links(&self, data_source: DataSourceId, id: &str) -> Result<Vec<Link>, Self::Error>;
+
+    /// The mark under which it is kept that an id opted out.
+    fn opt_out_mark(&self, data_source: DataSourceId, id: &str) -> OptOutMark;
+
+    /// Whether the id with this mark opted out.
+    ///
+    /// # Errors
+    /// When the row cannot be read.
+    fn opted_out(&self, mark: OptOutMark) -> Result<bool, Self::Error>;
 
     /// Up to `limit` devices with changes since the destination's last batch, after the device
     /// `after` or from the first.
@@ -147,6 +159,8 @@ pub trait Changes {
     /// Writes the devices that an id is linked to, the newest link last; without any, the id leads
     /// nowhere.
     fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]);
+    /// Keeps that a declared id opted out.
+    fn put_opt_out(&mut self, mark: OptOutMark);
     /// Puts a pair into the pending set.
     fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow);
     /// Takes a pair out of the pending set.
@@ -381,10 +395,18 @@ impl Core {
         if let Err((code, message)) = tidings_engine::check_references(&catalog.compiled, event) {
             return Ok(Submitted::Rejected { code, message });
         }
-        let uuid = match &event.uuid {
-            Some(uuid) => uuid.clone(),
-            None => self.resolve(moment, event, rows)?.unwrap_or_else(new_uuid),
+        let known = match &event.uuid {
+            Some(uuid) => Some(uuid.clone()),
+            None => self.resolve(moment, event, rows)?,
         };
+        let declined = self.declined(event, known.as_ref(), rows)?;
+        let uuid = known.unwrap_or_else(new_uuid);
+        if let Some(declined) = declined {
+            if declined == Declined::Inherited && !self.has_opted_out(&uuid, rows)? {
+                self.change(moment, Change::OptOut, &uuid, rows, changes, hint)?;
+            }
+            return Ok(Submitted::Accepted(uuid));
+        }
         let cached = load(&mut self.profiles, &uuid, rows)?;
         let owed = removals::owed(&cached.profile);
         let cause = removals::cause_of_time(moment.now, &catalog.compiled, &cached.profile);

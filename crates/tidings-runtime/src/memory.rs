@@ -13,7 +13,10 @@ use std::{
 };
 use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
-use tidings_store::{BatchRecord, Link, PendingRow, Removal, RemovalKey, Removals, Undelivered};
+use tidings_store::{
+    BatchRecord, Link, OptOutKey, OptOutMark, PendingRow, Removal, RemovalKey, Removals,
+    Undelivered,
+};
 
 /// Rows, each kind in the order of its keys.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +25,8 @@ pub struct MemoryRows {
     pub profiles: BTreeMap<DeviceUuid, Profile>,
     /// Declared ids and the devices they lead to.
     pub links: HashMap<(DataSourceId, Box<str>), Vec<Link>>,
+    /// Declared ids that opted out.
+    pub opt_outs: BTreeSet<OptOutMark>,
     /// When profiles are to be woken.
     pub timers: BTreeSet<(Timestamp, DeviceUuid)>,
     /// Pairs whose partner does not know the newest state.
@@ -44,6 +49,7 @@ pub struct MemoryChanges(Vec<Change>);
 enum Change {
     Profile(DeviceUuid, Box<Profile>),
     Links((DataSourceId, Box<str>), Vec<Link>),
+    OptOut(OptOutMark),
     Timer(Timestamp, DeviceUuid),
     NoTimer(Timestamp, DeviceUuid),
     Pending((DestinationId, DeviceUuid), Option<PendingRow>),
@@ -66,6 +72,7 @@ impl MemoryRows {
         match change {
             Change::Profile(uuid, profile) => drop(self.profiles.insert(uuid, *profile)),
             Change::Links(id, links) => drop(self.links.insert(id, links)),
+            Change::OptOut(mark) => drop(self.opt_outs.insert(mark)),
             Change::Timer(at, uuid) => drop(self.timers.insert((at, uuid))),
             Change::NoTimer(at, uuid) => drop(self.timers.remove(&(at, uuid))),
             Change::Pending(pair, Some(row)) => drop(self.pending.insert(pair, row)),
@@ -106,6 +113,15 @@ impl Rows for MemoryRows {
     fn links(&self, data_source: DataSourceId, id: &str) -> Result<Vec<Link>, Infallible> {
         let links = self.links.get(&(data_source, id.into()));
         Ok(links.cloned().unwrap_or_default())
+    }
+
+    // These rows end with the process: a key that is known serves.
+    fn opt_out_mark(&self, data_source: DataSourceId, id: &str) -> OptOutMark {
+        OptOutKey::new([0; 32]).mark(data_source, id)
+    }
+
+    fn opted_out(&self, mark: OptOutMark) -> Result<bool, Infallible> {
+        Ok(self.opt_outs.contains(&mark))
     }
 
     fn batch_changes(
@@ -183,6 +199,10 @@ impl Changes for MemoryChanges {
     fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]) {
         self.0
             .push(Change::Links((data_source, id.into()), links.to_vec()));
+    }
+
+    fn put_opt_out(&mut self, mark: OptOutMark) {
+        self.0.push(Change::OptOut(mark));
     }
 
     fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow) {

@@ -4,16 +4,18 @@
 //! The same catalog, events and times give the same messages, byte for byte: nothing here reads a
 //! clock, and new device ids come from a counter.
 
-use crate::core::{ActiveCatalog, Change, Core, DestinationHint};
+use crate::core::{ActiveCatalog, Change, Core, DestinationHint, PrivacyReport, PrivacyRequest};
 use crate::memory::{MemoryChanges, MemoryRows};
 use crate::schedule::{Lateness, Schedule};
 use crate::settings::dispatch_settings;
 use crate::why::{self, Unknown};
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
-use tidings_collect::Submitted;
+use tidings_collect::{Subject, Submitted};
 use tidings_dispatch::{Action, Dispatcher, Kind, Outcome};
 use tidings_engine::{CompileError, Moment, why::Why};
-use tidings_model::{Catalog, DestinationId, DeviceUuid, Event, Millis, SegmentId, Timestamp};
+use tidings_model::{
+    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, Millis, SegmentId, Timestamp,
+};
 
 /// A message that would be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,12 @@ impl Simulation {
     pub fn segments(&mut self, uuid: &DeviceUuid) -> Vec<SegmentId> {
         let profile = infallible(self.core.profile(uuid, &self.rows));
         profile.segments.iter().map(|state| state.id).collect()
+    }
+
+    /// Whether the catalog in use has this data source.
+    #[must_use]
+    pub fn has_data_source(&self, id: DataSourceId) -> bool {
+        self.core.catalog().compiled.has_data_source(id)
     }
 
     /// Explains one device and one segment as things stand now.
@@ -142,6 +150,25 @@ impl Simulation {
     ) {
         self.apply(change, uuid);
         self.drain(sent);
+    }
+
+    /// Does what somebody asks for now, by device or by declared id.
+    pub fn privacy(
+        &mut self,
+        request: PrivacyRequest,
+        subject: &Subject,
+        sent: &mut impl FnMut(SentMessage<'_>),
+    ) -> PrivacyReport {
+        let moment = self.moment();
+        let hint = hint_to(&mut self.dispatchers, self.now);
+        let changes = &mut self.changes;
+        let report = infallible(
+            self.core
+                .privacy(moment, request, subject, &self.rows, changes, hint),
+        );
+        self.commit(moment);
+        self.drain(sent);
+        report
     }
 
     fn apply(&mut self, change: Change, uuid: &DeviceUuid) {

@@ -13,6 +13,7 @@ use crate::{
     codec::{BatchRecord, Link, PendingRow, Undelivered, encode_links, encode_profile},
     error::StoreError,
     keys,
+    opt_out::OptOutMark,
 };
 use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
@@ -78,6 +79,11 @@ impl Batch {
                 }
             },
         );
+    }
+
+    /// Keeps that a declared id opted out.
+    pub fn put_opt_out(&mut self, mark: OptOutMark) {
+        self.push(PUT, |out| keys::put_opt_out(out, mark), |_| {});
     }
 
     /// Marks a pair as pending; a mark that is there already is replaced.

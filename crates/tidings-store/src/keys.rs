@@ -6,13 +6,14 @@
 //! | `o` destination device | pending pair: the partner has not been told the newest state |
 //! | `u` destination device | undelivered pair |
 //! | `i` data source, id as text | links: declared id to devices |
-//! | `m` name | one row of the store itself: `m/format`, `m/epoch`, `m/head` |
+//! | `m` name | one row of the store itself: `m/format`, `m/epoch`, `m/head`, `m/opt-out` |
 //! | `b` destination device | the device has changes since the destination's last batch; no value |
 //! | `h` destination number | one batch of the destination; the number has 32 bits |
 //! | `t` hour device | timer: the profile can change by itself in this hour; no value |
 //! | `a` destination time position | a page of the attempt log; 40 bits and 64 bits |
 //! | `r` destination device segment data source, id as text | removals, in the ledger |
 //! | `e` destination | the last resend of undelivered pairs |
+//! | `x` 16 bytes | a declared id that opted out, see `opt_out.rs`; no value |
 //!
 //! A *device* of 38 digits is its number in 16 bytes, big-endian; its top bit is 0, since 10^38 < 2^127.
 //! Any other is a byte `0x80 | digits` followed by its digits. So devices of 38 digits sort by number,
@@ -27,7 +28,10 @@ pub(crate) mod records;
 
 pub use records::AttemptKey;
 
-use crate::codec::bytes::{DecodeError, Problem, Reader};
+use crate::{
+    codec::bytes::{DecodeError, Problem, Reader},
+    opt_out::OptOutMark,
+};
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 
 /// Profiles.
@@ -52,10 +56,13 @@ pub const ATTEMPT: u8 = b'a';
 pub const REMOVAL: u8 = b'r';
 /// Resends of undelivered pairs.
 pub const RESEND: u8 = b'e';
+/// Declared ids that opted out.
+pub const OPT_OUT: u8 = b'x';
 
 pub(crate) const FORMAT: &[u8] = b"m/format";
 pub(crate) const EPOCH: &[u8] = b"m/epoch";
 pub(crate) const HEAD: &[u8] = b"m/head";
+pub(crate) const OPT_OUT_KEY: &[u8] = b"m/opt-out";
 
 /// Set in the first byte of a device that has not 38 digits; the other bits count them.
 const TEXT: u8 = 0x80;
@@ -80,6 +87,12 @@ pub(crate) fn put_link(out: &mut Vec<u8>, data_source: DataSourceId, id: &str) {
     out.push(LINK);
     put_number(out, data_source.0);
     out.extend_from_slice(id.as_bytes());
+}
+
+/// Appends the key of a declared id that opted out.
+pub(crate) fn put_opt_out(out: &mut Vec<u8>, mark: OptOutMark) {
+    out.push(OPT_OUT);
+    out.extend_from_slice(&mark.0);
 }
 
 /// Appends what the keys of all timers of an hour start with: 32 bits, so that hours sort in order.

@@ -29,9 +29,11 @@
 //! | `a` destination time position | version, attempts | the attempt log: what was settled in one commit, trimmed by age and size |
 //! | `r` destination device segment data source, id | version, removals | the removal ledger: when a Status 0 was owed, tried and acknowledged |
 //! | `e` destination | version, flags, times, counts, device | how far the last resend of undelivered pairs has come |
+//! | `x` mark | nothing | declared ids that opted out, as keyed hashes (`opt_out.rs`) |
 //! | `t` hour device | nothing | timers: the profile can change by itself in this hour |
 //! | `m/format` | u32 LE | the format of all this; a newer one is refused, an older one is brought up to it at opening |
 //! | `m/epoch` | u32 LE | counts the times that the directory was opened |
+//! | `m/opt-out` | 32 bytes | the random key of `x` rows |
 //! | `m/head` | seq u64 LE, hash u64 LE | written with every commit |
 //!
 //! # Example
@@ -67,6 +69,7 @@ mod head;
 mod journal;
 pub mod keys;
 mod lock;
+mod opt_out;
 mod settings;
 mod store;
 mod table_list;
@@ -80,5 +83,6 @@ pub use codec::{
 pub use error::{Cause, ErrorKind, StoreError};
 pub use head::Head;
 pub use keys::AttemptKey;
+pub use opt_out::{OptOutKey, OptOutMark};
 pub use settings::StoreSettings;
 pub use store::{FORMAT, RecordKind, Recovery, Store};

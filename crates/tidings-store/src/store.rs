@@ -23,6 +23,7 @@ use crate::{
     journal::{self, Journal},
     keys,
     lock::Lock,
+    opt_out::OptOutKey,
     settings::StoreSettings,
     upgrade::upgrade,
 };
@@ -58,6 +59,7 @@ pub struct Store {
     /// Apart from the writer, which is locked for as long as a sync takes.
     head: Mutex<Head>,
     epoch: u32,
+    opt_out_key: OptOutKey,
     recovery: Recovery,
     dir: PathBuf,
     settings: StoreSettings,
@@ -142,6 +144,15 @@ impl Store {
 
         let mut batch = Batch::new();
         batch.put_meta(keys::EPOCH, &epoch.to_le_bytes());
+        let opt_out_key = match backend.get(keys::OPT_OUT_KEY)? {
+            Some(bytes) => OptOutKey::decode(&bytes)
+                .map_err(StoreError::corrupt(format_args!("row m/opt-out")))?,
+            None => {
+                let key = OptOutKey::random();
+                batch.put_meta(keys::OPT_OUT_KEY, key.bytes());
+                key
+            }
+        };
         backend.write(&batch, &[(keys::HEAD, &head.encode())])?;
         head_file.write(Record { epoch, head })?;
         head_file.sync(dir)?;
@@ -154,6 +165,7 @@ impl Store {
             }),
             head: Mutex::new(head),
             epoch,
+            opt_out_key,
             recovery,
             dir: dir.to_owned(),
             settings: StoreSettings {

@@ -51,7 +51,8 @@ impl CompiledDestination {
 
     /// Whether anything about the segment may be sent now. A paused destination counts as one that
     /// is down: what it is owed adds up and is sent when it is at work again.
-    pub(crate) fn delivers(&self, segment: SegmentId, now: Timestamp) -> bool {
+    #[must_use]
+    pub fn delivers(&self, segment: SegmentId, now: Timestamp) -> bool {
         self.deliverable(segment, now).next().is_some()
     }
 

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 use tidings_catalog::Source;
-use tidings_collect::{Line, parse_line};
+use tidings_collect::{Line, Subject, parse_line};
 use tidings_model::{Event, Timestamp};
 use tidings_oracle::{Case, Features, Happening, Version, What};
 
@@ -48,8 +48,17 @@ fn happening(line: &str) -> Happening {
     let at = line.time();
     let what = match line {
         Line::Event(event) => What::Event(Box::new(event)),
-        Line::OptOut { uuid, .. } => What::OptOut(uuid),
-        Line::Delete { uuid, .. } => What::Delete(uuid),
+        Line::OptOut {
+            who: Subject::Device(uuid),
+            ..
+        } => What::OptOut(uuid),
+        Line::Delete {
+            who: Subject::Device(uuid),
+            ..
+        } => What::Delete(uuid),
+        Line::OptOut { who, .. } | Line::Delete { who, .. } => {
+            panic!("{who:?}: the oracle knows requests by device only")
+        }
         Line::Catalog { file, .. } => panic!("{file:?}: catalogs are given in code"),
     };
     Happening { at, what }

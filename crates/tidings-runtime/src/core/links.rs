@@ -4,15 +4,41 @@
 //! newest link comes last, and of two made at the same instant the one declared later. That one is
 //! the device the id leads to; the others follow when it goes.
 
-use super::{Changes, Core, Rows, in_flight, load, mark_dirty};
+use super::{Cached, Changes, Core, Rows, in_flight, load, mark_dirty};
 use crate::cache::Cache;
 use std::sync::Arc;
 use tidings_engine::Moment;
 use tidings_model::{DataSourceId, DeviceUuid, Event, Timestamp, limits};
 use tidings_store::Link;
 
-/// The devices of recently used ids.
-pub(super) type Links = Cache<(DataSourceId, Box<str>), Vec<Link>>;
+/// A declared id with its namespace.
+pub(super) type IdKey = (DataSourceId, Box<str>);
+
+/// What is known of recently used ids.
+pub(super) type Links = Cache<IdKey, KnownId>;
+
+/// What is known of a declared id.
+#[derive(Debug)]
+pub(super) struct KnownId {
+    /// The devices that it is linked to, the newest link last.
+    pub(super) links: Vec<Link>,
+    /// Nothing is collected under it, and it is linked no more.
+    pub(super) opted_out: bool,
+}
+
+/// What is known of an id.
+pub(super) fn known_id<'a, R: Rows>(
+    ids: &'a mut Links,
+    key: &IdKey,
+    rows: &R,
+) -> Result<&'a mut KnownId, R::Error> {
+    ids.get_or_load(key, || {
+        Ok(KnownId {
+            links: rows.links(key.0, &key.1)?,
+            opted_out: rows.opted_out(rows.opt_out_mark(key.0, &key.1))?,
+        })
+    })
+}
 
 impl Core {
     /// The device of the first id that is linked to one.
@@ -24,13 +50,9 @@ impl Core {
     ) -> Result<Option<DeviceUuid>, R::Error> {
         for declared in &event.ids {
             let key = (declared.data_source, declared.id.clone());
-            let links = self.links.get_or_load(&key, || rows.links(key.0, &key.1))?;
-            for link in links.iter().rev() {
-                // One that was unseen for too long is forgotten when it is touched next.
-                let profile = &load(&mut self.profiles, &link.uuid, rows)?.profile;
-                if !profile.has_run_out(moment.now) {
-                    return Ok(Some(link.uuid.clone()));
-                }
+            let links = &mut known_id(&mut self.links, &key, rows)?.links;
+            if let Some(uuid) = newest(moment, links, &mut self.profiles, rows)? {
+                return Ok(Some(uuid));
             }
         }
         Ok(None)
@@ -48,7 +70,7 @@ impl Core {
         let at = event.time.unwrap_or(moment.now).min(moment.now);
         for declared in &event.ids {
             let key = (declared.data_source, declared.id.clone());
-            let links = self.links.get_or_load(&key, || rows.links(key.0, &key.1))?;
+            let links = &mut known_id(&mut self.links, &key, rows)?.links;
             if !add(links, uuid, at) {
                 continue;
             }
@@ -83,7 +105,7 @@ impl Core {
             if is_linked {
                 continue;
             }
-            let links = self.links.get_or_load(&key, || rows.links(key.0, &key.1))?;
+            let links = &mut known_id(&mut self.links, &key, rows)?.links;
             let before = links.len();
             links.retain(|link| link.uuid != *uuid);
             if links.len() != before {
@@ -92,6 +114,23 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// The device that an id leads to: the newest link, but for devices that were unseen for too long,
+/// which are forgotten when they are touched next.
+pub(super) fn newest<R: Rows>(
+    moment: Moment,
+    links: &[Link],
+    profiles: &mut Cache<DeviceUuid, Box<Cached>>,
+    rows: &R,
+) -> Result<Option<DeviceUuid>, R::Error> {
+    for link in links.iter().rev() {
+        let profile = &load(profiles, &link.uuid, rows)?.profile;
+        if !profile.has_run_out(moment.now) {
+            return Ok(Some(link.uuid.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Adds a link, or makes it newer; true if that is to be written.

@@ -4,8 +4,8 @@ use crate::core::{Changes, Rows, Scans};
 use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 use tidings_store::{
-    Batch, BatchRecord, Link, PendingRow, Removal, RemovalKey, Removals, Store, StoreError,
-    Undelivered,
+    Batch, BatchRecord, Link, OptOutMark, PendingRow, Removal, RemovalKey, Removals, Store,
+    StoreError, Undelivered,
 };
 
 impl Rows for Store {
@@ -17,6 +17,14 @@ impl Rows for Store {
 
     fn links(&self, data_source: DataSourceId, id: &str) -> Result<Vec<Link>, StoreError> {
         Self::links(self, data_source, id)
+    }
+
+    fn opt_out_mark(&self, data_source: DataSourceId, id: &str) -> OptOutMark {
+        Self::opt_out_mark(self, data_source, id)
+    }
+
+    fn opted_out(&self, mark: OptOutMark) -> Result<bool, StoreError> {
+        Self::opted_out(self, mark)
     }
 
     fn batch_changes(
@@ -94,6 +102,10 @@ impl Changes for Batch {
 
     fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]) {
         Self::put_links(self, data_source, id, links);
+    }
+
+    fn put_opt_out(&mut self, mark: OptOutMark) {
+        Self::put_opt_out(self, mark);
     }
 
     fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow) {

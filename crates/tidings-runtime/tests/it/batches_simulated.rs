@@ -8,7 +8,7 @@ use tidings_dispatch::Kind;
 use tidings_engine::MappingChanges;
 use tidings_model::Timestamp;
 use tidings_runtime::{
-    core::{ActiveCatalog, Change},
+    core::{ActiveCatalog, PrivacyRequest},
     simulate::{SentMessage, Simulation},
 };
 
@@ -92,8 +92,12 @@ fn check_catalog(text: &str, input: &str, until: &str, expected: &[&str]) {
                 let submitted = simulation.event(&event, sent);
                 assert!(matches!(submitted, Submitted::Accepted(_)), "{submitted:?}");
             }
-            Line::Delete { uuid, .. } => simulation.change(Change::Delete, &uuid, sent),
-            Line::OptOut { uuid, .. } => simulation.change(Change::OptOut, &uuid, sent),
+            Line::Delete { who, .. } => {
+                simulation.privacy(PrivacyRequest::Delete, &who, sent);
+            }
+            Line::OptOut { who, .. } => {
+                simulation.privacy(PrivacyRequest::OptOut, &who, sent);
+            }
             Line::Catalog { .. } => unreachable!("not written by `line`"),
         }
     }

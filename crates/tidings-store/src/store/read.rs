@@ -8,6 +8,7 @@ use crate::{
     },
     error::StoreError,
     keys,
+    opt_out::OptOutMark,
 };
 use std::ops::Bound;
 use tidings_engine::Profile;
@@ -70,6 +71,22 @@ impl Store {
         };
         let row = format_args!("links of an id of data source {data_source}");
         decode_links(&value).map_err(StoreError::corrupt(row))
+    }
+
+    /// The mark under which it is kept that a declared id opted out.
+    #[must_use]
+    pub fn opt_out_mark(&self, data_source: DataSourceId, id: &str) -> OptOutMark {
+        self.opt_out_key.mark(data_source, id)
+    }
+
+    /// Whether a declared id opted out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn opted_out(&self, mark: OptOutMark) -> Result<bool, StoreError> {
+        let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_opt_out(&mut key, mark);
+        Ok(self.backend()?.get(&key)?.is_some())
     }
 
     /// The pending row of a pair, `None` when it is not pending.

@@ -164,6 +164,29 @@ fn a_directory_whose_making_was_cut_short_is_made_again() {
 }
 
 #[test]
+fn opt_outs_outlive_the_process_without_the_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_source = DataSourceId(7);
+    let mark = {
+        let store = open(dir.path()).unwrap();
+        let mark = store.opt_out_mark(data_source, "crm-of-a-person");
+        assert!(!store.opted_out(mark).unwrap());
+        let mut batch = Batch::new();
+        batch.put_opt_out(mark);
+        store.commit(&batch).unwrap();
+        mark
+    };
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.opt_out_mark(data_source, "crm-of-a-person"), mark);
+    assert!(store.opted_out(mark).unwrap());
+    let other = store.opt_out_mark(DataSourceId(8), "crm-of-a-person");
+    assert!(!store.opted_out(other).unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = open(elsewhere.path()).unwrap();
+    assert_ne!(elsewhere.opt_out_mark(data_source, "crm-of-a-person"), mark);
+}
+
+#[test]
 fn a_file_in_the_way_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");

@@ -9,13 +9,13 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tidings_collect::{Line, Submitted, parse_line};
+use tidings_collect::{Line, Subject, Submitted, parse_line};
 use tidings_dispatch::Kind;
 use tidings_egress::AddressPolicy;
 use tidings_engine::MappingChanges;
 use tidings_model::{Catalog, DeviceUuid, SegmentId, Timestamp, limits};
 use tidings_runtime::{
-    core::{ActiveCatalog, Change},
+    core::{ActiveCatalog, PrivacyRequest},
     simulate::{SentMessage, Simulation},
     why,
 };
@@ -186,8 +186,14 @@ fn simulate(
                     return Err(wrong(format!("{message} ({code})")));
                 }
             }
-            Line::OptOut { uuid, .. } => simulation.change(Change::OptOut, &uuid, &mut print),
-            Line::Delete { uuid, .. } => simulation.change(Change::Delete, &uuid, &mut print),
+            Line::OptOut { who, .. } => {
+                known_data_source(simulation, &who).map_err(wrong)?;
+                simulation.privacy(PrivacyRequest::OptOut, &who, &mut print);
+            }
+            Line::Delete { who, .. } => {
+                known_data_source(simulation, &who).map_err(wrong)?;
+                simulation.privacy(PrivacyRequest::Delete, &who, &mut print);
+            }
             Line::Catalog { file, .. } => {
                 let path = directory.join(file);
                 let policy = AddressPolicy {
@@ -211,6 +217,16 @@ fn simulate(
     }
     failed?;
     Ok(simulation)
+}
+
+/// Refuses an id of a data source that the catalog in use does not have: it would be flagged in vain.
+fn known_data_source(simulation: &Simulation, who: &Subject) -> Result<(), String> {
+    match who {
+        Subject::Id { data_source, .. } if !simulation.has_data_source(*data_source) => Err(
+            format!("id.data_source: there is no data source {data_source} (unknown_data_source)"),
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// One line per message. The body is already JSON and goes in as it is.

@@ -17,6 +17,7 @@ mod full_disk;
 mod isolation;
 mod load;
 mod operator;
+mod privacy;
 mod refused_addresses;
 mod reload;
 mod rotation;

@@ -30,7 +30,7 @@ pub(crate) fn messages(stdout: &str) -> Vec<Value> {
 }
 
 /// A line per user object, `16:17:23 423/12345 id 101=1 102=0`, for what does not need the bytes.
-fn brief(stdout: &str) -> String {
+pub(crate) fn brief(stdout: &str) -> String {
     let mut text = String::new();
     for message in messages(stdout) {
         let body = &message["body"];
@@ -53,7 +53,7 @@ fn brief(stdout: &str) -> String {
 }
 
 /// A catalog of one destination with these settings beside the usual ones.
-fn one_destination(settings: &str) -> String {
+pub(crate) fn one_destination(settings: &str) -> String {
     format!(
         r#"data_sources:
   - {{ id: 501, name: Cookies, kind: cookie }}
@@ -73,7 +73,7 @@ destinations:
     )
 }
 
-const USUAL: &str = "    id_data_sources: [501]
+pub(crate) const USUAL: &str = "    id_data_sources: [501]
     mappings: [{ segment: 101 }, { segment: 102 }]";
 
 /// Events from lines of `seconds after 10:00:00 | device | members of the event`.
