@@ -19,7 +19,7 @@ pub mod server;
 pub mod sink;
 
 pub use events::{Counters, Events};
-pub use line::{Line, Subject, parse_line};
+pub use line::{Line, Subject, parse_line, parse_subject};
 pub use parse::{BodyError, EventError, Format, parse, parse_event};
 pub use problem::Problem;
 pub use server::{Drained, Server, ServerLimits};

@@ -88,6 +88,22 @@ pub fn parse_line(text: &str) -> Result<Line, EventError> {
     Ok(Line::Event(event))
 }
 
+/// Reads whom a request is about: `{"uuid":…}` or `{"id":{"data_source":…,"id":…}}`.
+///
+/// # Errors
+/// When the text is not one of these, or the id is not one that events may have.
+pub fn parse_subject(text: &[u8]) -> Result<Subject, EventError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Asked {
+        uuid: Option<String>,
+        id: Option<CommandId>,
+    }
+    let asked: Asked = serde_json::from_slice(text)
+        .map_err(|error| refuse(code::INVALID_COMMAND, &error.to_string()))?;
+    subject(asked.uuid, asked.id)
+}
+
 /// True for an object with a member `do`; what is not JSON is left to the reader of events.
 fn is_command(text: &str) -> bool {
     #[derive(Deserialize)]
@@ -143,18 +159,7 @@ impl Command {
             let message = "file: goes with \"do\":\"catalog\" only";
             return Err(refuse(code::INVALID_COMMAND, message));
         }
-        match (self.uuid, self.id) {
-            (Some(uuid), None) => uuid
-                .parse()
-                .map(Subject::Device)
-                .map_err(|error| refuse(code::INVALID_UUID, &format!("uuid: {error}"))),
-            (None, Some(id)) => id.check(),
-            (None, None) => Err(refuse(code::INVALID_UUID, "uuid: is missing, and so is id")),
-            (Some(_), Some(_)) => {
-                let message = "id: uuid is given too, and there can be one of them";
-                Err(refuse(code::INVALID_COMMAND, message))
-            }
-        }
+        subject(self.uuid, self.id)
     }
 
     fn file(self) -> Result<PathBuf, EventError> {
@@ -169,6 +174,21 @@ impl Command {
                 code::INVALID_COMMAND,
                 "uuid: goes with opt_out and delete only",
             )),
+        }
+    }
+}
+
+fn subject(uuid: Option<String>, id: Option<CommandId>) -> Result<Subject, EventError> {
+    match (uuid, id) {
+        (Some(uuid), None) => uuid
+            .parse()
+            .map(Subject::Device)
+            .map_err(|error| refuse(code::INVALID_UUID, &format!("uuid: {error}"))),
+        (None, Some(id)) => id.check(),
+        (None, None) => Err(refuse(code::INVALID_UUID, "uuid: is missing, and so is id")),
+        (Some(_), Some(_)) => {
+            let message = "id: uuid is given too, and there can be one of them";
+            Err(refuse(code::INVALID_COMMAND, message))
         }
     }
 }

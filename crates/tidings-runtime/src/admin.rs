@@ -5,6 +5,7 @@
 mod attempts;
 mod batches;
 mod destinations;
+mod privacy;
 mod query;
 mod removals;
 mod why;
@@ -39,6 +40,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/destinations/{id}/batches", get(batches::history))
         .route("/v1/removals", get(removals::export))
         .route("/v1/devices/{uuid}/why", get(why::why))
+        .route("/v1/privacy/opt-out", post(privacy::opt_out))
+        .route("/v1/privacy/delete", post(privacy::delete))
+        .route("/v1/privacy/access", post(privacy::access))
         .route("/v1/dev/clock", post(move_clock))
         .fallback(tidings_collect::problem::not_found)
         .with_state(shared)

@@ -5,8 +5,10 @@
 //!   the writer;
 //! - [`background`]: what the writer does by itself; [`memory`]: rows in memory, for simulations;
 //! - [`simulate`]: the same core and the same dispatchers under virtual time;
+//! - [`access`]: what is stored about a device, for the person who asks;
 //! - [`Server`]: the running service.
 
+pub mod access;
 mod admin;
 mod attempts;
 pub mod background;

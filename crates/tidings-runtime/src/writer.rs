@@ -21,7 +21,7 @@ pub(crate) use batch::BatchHistory;
 use crate::{
     background::Background,
     clock::Clock,
-    core::{ActiveCatalog, Core},
+    core::{ActiveCatalog, Core, PrivacyReport, PrivacyRequest},
     errand::{Answer, Ask},
     inbox::Inbox,
     settings::RecordSettings,
@@ -40,10 +40,10 @@ use std::{
     },
     thread,
 };
-use tidings_collect::Submitted;
+use tidings_collect::{Subject, Submitted};
 use tidings_dispatch::Hint;
 use tidings_engine::Profile;
-use tidings_model::{DestinationId, DeviceUuid, Event};
+use tidings_model::{DestinationId, DeviceUuid, Event, limits};
 use tidings_store::{Batch, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -83,6 +83,13 @@ pub(crate) enum Control {
         uuid: DeviceUuid,
         reply: oneshot::Sender<(Arc<ActiveCatalog>, Box<Profile>)>,
     },
+    /// Opts somebody out or deletes them, and answers once that is durable. A namespace that the
+    /// catalog does not have is refused, with no change.
+    Privacy {
+        request: PrivacyRequest,
+        subject: Subject,
+        reply: oneshot::Sender<Option<PrivacyAnswer>>,
+    },
     /// Answers once everything asked for before is durable and its hints are out.
     Flush {
         reply: oneshot::Sender<()>,
@@ -114,6 +121,11 @@ impl Control {
     fn devices(&self) -> usize {
         match self {
             Self::Ask { ask, .. } => ask.devices(),
+            Self::Privacy {
+                request: PrivacyRequest::Delete,
+                subject: Subject::Id { .. },
+                ..
+            } => limits::DEVICES_PER_ID_MAX,
             _ => 1,
         }
     }
@@ -135,10 +147,17 @@ enum After {
         reply: oneshot::Sender<(Arc<ActiveCatalog>, Box<Profile>)>,
         answer: (Arc<ActiveCatalog>, Box<Profile>),
     },
+    Privacy {
+        reply: oneshot::Sender<Option<PrivacyAnswer>>,
+        answer: Option<PrivacyAnswer>,
+    },
     Flushed {
         reply: oneshot::Sender<()>,
     },
 }
+
+/// What a request came to, and the catalog that it was carried out with.
+pub(crate) type PrivacyAnswer = (Arc<ActiveCatalog>, PrivacyReport);
 
 #[derive(Debug, Default)]
 struct Step {

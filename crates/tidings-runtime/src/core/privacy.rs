@@ -95,7 +95,10 @@ impl Core {
             let before = known(&load(&mut self.profiles, uuid, rows)?.profile);
             self.change(moment, change, uuid, rows, changes, &mut hint)?;
             let after = &load(&mut self.profiles, uuid, rows)?.profile;
-            for ((destination, segment), how) in before {
+            // What was on its way counts as told from now on.
+            let mut memberships = known(after);
+            memberships.extend(before);
+            for ((destination, segment), how) in memberships {
                 let compiled = self.catalog.compiled.destination(destination);
                 let told = report.destinations.entry(destination).or_default();
                 told.count(moment, compiled, after, segment, how);

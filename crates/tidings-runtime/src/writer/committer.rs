@@ -97,6 +97,7 @@ fn let_out(after: After, inboxes: &Inboxes) {
             }
         }
         After::Profile { reply, answer } => drop(reply.send(answer)),
+        After::Privacy { reply, answer } => drop(reply.send(answer)),
         After::Flushed { reply } => drop(reply.send(())),
     }
 }

@@ -16,8 +16,9 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
+use tidings_collect::Subject;
 use tidings_dispatch::Hint;
-use tidings_engine::Moment;
+use tidings_engine::{CompiledCatalog, Moment};
 use tidings_model::{DestinationId, DeviceUuid};
 use tidings_store::{Store, StoreError};
 
@@ -228,6 +229,22 @@ impl EngineThread {
                 let answer = (Arc::clone(core.catalog()), profile);
                 step.after.push(After::Profile { reply, answer });
             }
+            Control::Privacy {
+                request,
+                subject,
+                reply,
+            } => {
+                let catalog = Arc::clone(core.catalog());
+                let hints = &mut step.hints;
+                let hint = |new| add_hint(hints, new);
+                let answer = if is_known(&catalog.compiled, &subject) {
+                    let report = core.privacy(moment, request, &subject, store, batch, hint)?;
+                    Some((catalog, report))
+                } else {
+                    None
+                };
+                step.after.push(After::Privacy { reply, answer });
+            }
             Control::Flush { reply } => step.after.push(After::Flushed { reply }),
             Control::CatchUp { reply } => self.background.catch_up(reply),
             Control::Replace { catalog } => core.set_catalog(catalog),
@@ -247,6 +264,14 @@ impl EngineThread {
             Control::Stop => {}
         }
         Ok(())
+    }
+}
+
+/// Whether the catalog has the subject's namespace: an id of another would be flagged in vain.
+fn is_known(catalog: &CompiledCatalog, subject: &Subject) -> bool {
+    match subject {
+        Subject::Device(_) => true,
+        Subject::Id { data_source, .. } => catalog.has_data_source(*data_source),
     }
 }
 

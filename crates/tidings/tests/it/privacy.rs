@@ -1,7 +1,14 @@
-//! Opt-out and deletion by device and by declared id, in dry runs.
+//! Opt-out and deletion by device and by declared id, in dry runs and of a running server.
 
 use crate::simulate::{USUAL, brief, one_destination, simulate};
-use crate::support::program::{Files, tidings_in};
+use crate::support::{
+    http::{post, send},
+    partner::Partner,
+    poll,
+    program::{Files, tidings_in},
+    server::{Home, Server},
+};
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// Lines of `second | uuid | members` are events, with `-` for an event without a uuid, and those of
@@ -146,4 +153,146 @@ fn an_id_of_no_data_source_is_refused() {
     let expected = "error: events.ndjson:1: id.data_source: there is no data source 9 \
                     (unknown_data_source)\n";
     assert_eq!((ended.status, ended.stderr.as_str()), (2, expected));
+}
+
+fn catalog(partner: &Partner) -> String {
+    one_destination(&format!(
+        "{USUAL}\n    max_linger: 20ms\n    retry_delay: 20ms"
+    ))
+    .replace("https://dsp.example/segments", &partner.url())
+}
+
+/// A call on the admin side: status and body.
+async fn ask(server: &Server, what: &str, body: &str) -> (u16, Value) {
+    let path = format!("/v1/privacy/{what}");
+    let reply = send(
+        server.admin,
+        post(&path, "application/json", body.to_owned()),
+    )
+    .await;
+    (reply.status.into(), reply.json())
+}
+
+/// Two devices of one person, and that the partner was told.
+async fn person(server: &Server, partner: &Partner) {
+    for device in 1..=2 {
+        let event = format!(
+            r#"{{"uuid":"{device}","traits":[1],"ids":[{{"data_source":501,"id":"p{device}"}},{{"data_source":502,"id":"crm"}}]}}"#
+        );
+        server.events(&event).await;
+        let id = format!("p{device}");
+        poll("the device to be told in", async || {
+            (partner.state(&id, 101) == Some(true)).then_some(())
+        })
+        .await;
+    }
+}
+
+const CRM: &str = r#"{"id":{"data_source":502,"id":"crm"}}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_outlives_sudden_death_before_its_acknowledgement() {
+    let partner = Partner::start().await;
+    let home = Home::new(&catalog(&partner), &[&partner]);
+    let mut server = home.start().await;
+    person(&server, &partner).await;
+    let (status, held) = ask(&server, "access", CRM).await;
+    let first = &held["devices"][0];
+    let shown = (
+        &first["uuid"],
+        &first["traits"][0]["name"],
+        &first["destinations"][0]["told"],
+    );
+    let expected = (&json!("1"), &json!("A"), &json!([101]));
+    assert_eq!((status, shown), (200, expected), "{held}");
+    assert_eq!(first["ids"][0]["id"], "p1", "{held}");
+
+    partner.set_faults(&["status=500"]);
+    let (status, report) = ask(&server, "delete", CRM).await;
+    let destination = json!({
+        "id": 423, "name": "DSP", "memberships": 2, "to_be_told": 2, "to_be_told_in_batch": 0,
+        "not_told": 0, "held_back_by": null,
+    });
+    let expected = json!({ "devices": ["1", "2"], "destinations": [destination] });
+    assert_eq!((status, report), (200, expected));
+    // The answer is durable.
+    server.kill().await;
+
+    let server = home.start().await;
+    assert_eq!(partner.state("p1", 101), Some(true));
+    partner.set_faults(&[]);
+    // The id is gone, and with it everything that comes under it.
+    let crm = r#"{"data_source":502,"id":"crm"}"#;
+    let events = format!(
+        r#"{{"uuid":"3","traits":[1],"ids":[{{"data_source":501,"id":"p3"}},{crm}]}}
+{{"uuid":"1","traits":[1],"ids":[{{"data_source":501,"id":"p1"}}]}}
+{{"traits":[1],"ids":[{crm}]}}
+{{"uuid":"4","traits":[1],"ids":[{{"data_source":501,"id":"p4"}}]}}"#
+    );
+    assert_eq!(server.events(&events).await["accepted"], 4);
+    poll("both to be told out, and the next device in", async || {
+        let told = ["p1", "p2", "p4"].map(|id| partner.state(id, 101));
+        (told == [Some(false), Some(false), Some(true)]).then_some(())
+    })
+    .await;
+    assert_eq!(partner.state("p3", 101), None);
+    let (_, again) = ask(&server, "delete", CRM).await;
+    assert_eq!(again, json!({ "devices": [], "destinations": [] }));
+    let (_, held) = ask(&server, "access", CRM).await;
+    assert_eq!(held, json!({ "id_opted_out": true, "devices": [] }));
+    // Ids go with the acknowledgement of the last zero.
+    poll("nothing to be left of a deleted device", async || {
+        let (_, held) = ask(&server, "access", r#"{"uuid":"1"}"#).await;
+        let device = &held["devices"][0];
+        assert_eq!(device["opted_out"], true, "{held}");
+        let members = ["ids", "traits", "segments", "regions"];
+        let mut members = members.into_iter();
+        members
+            .all(|member| device[member] == json!([]))
+            .then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opt_out_is_answered_with_who_hears_of_it() {
+    let partner = Partner::start().await;
+    let home = Home::new(&catalog(&partner), &[&partner]);
+    let server = home.start().await;
+    person(&server, &partner).await;
+    let pause = post("/v1/destinations/423/pause", "application/json", "");
+    assert_eq!(send(server.admin, pause).await.status, 200);
+    let (status, report) = ask(&server, "opt-out", CRM).await;
+    assert_eq!(
+        (status, &report["devices"]),
+        (200, &json!(["2"])),
+        "{report}"
+    );
+    let destination = &report["destinations"][0];
+    assert_eq!(destination["to_be_told"], 1, "{report}");
+    assert_eq!(destination["held_back_by"], "paused", "{report}");
+    let resume = post("/v1/destinations/423/resume", "application/json", "");
+    assert_eq!(send(server.admin, resume).await.status, 200);
+    poll("the newest device to be told out", async || {
+        (partner.state("p2", 101) == Some(false)).then_some(())
+    })
+    .await;
+    assert_eq!(partner.state("p1", 101), Some(true));
+
+    for (body, code) in [
+        ("", "invalid_command"),
+        ("{}", "invalid_uuid"),
+        (r#"{"uuid":"x"}"#, "invalid_uuid"),
+        (r#"{"uuid":"1","user":"2"}"#, "invalid_command"),
+        (
+            r#"{"id":{"data_source":9,"id":"a"}}"#,
+            "unknown_data_source",
+        ),
+        (r#"{"id":{"data_source":502,"id":""}}"#, "invalid_id"),
+    ] {
+        let (status, problem) = ask(&server, "delete", body).await;
+        assert_eq!((status, &problem["code"]), (400, &json!(code)), "{problem}");
+    }
+    server.stop().await;
 }

@@ -1,0 +1,128 @@
+//! `POST /v1/privacy/opt-out` and `/v1/privacy/delete`: somebody opts out or is deleted, and the answer
+//! says who of the partners hears of it. `/v1/privacy/access` answers with what is stored, and changes
+//! nothing.
+//!
+//! The answer comes once everything is durable. Asking again does no harm: it finds what is left.
+
+use crate::{
+    access,
+    core::{ActiveCatalog, PrivacyReport, PrivacyRequest, Told},
+    server::Shared,
+    writer::Control,
+};
+use axum::{Json, extract::State, http::StatusCode};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tidings_collect::{Problem, Subject, parse_subject};
+use tidings_store::Store;
+use tokio::sync::oneshot;
+
+pub(super) async fn opt_out(
+    State(shared): State<Arc<Shared>>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    ask(&shared, PrivacyRequest::OptOut, &body).await
+}
+
+pub(super) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    ask(&shared, PrivacyRequest::Delete, &body).await
+}
+
+pub(super) async fn access(
+    State(shared): State<Arc<Shared>>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    let wrong = |code, detail| Problem::new(StatusCode::BAD_REQUEST, code, detail);
+    let subject = parse_subject(&body).map_err(|error| wrong(error.code, error.message))?;
+    let (devices, id_opted_out) = match subject {
+        Subject::Device(uuid) => (vec![uuid], None),
+        Subject::Id { data_source, id } => {
+            let read = move |store: &Store| {
+                let links = store.links(data_source, &id)?;
+                let opted_out = store.opted_out(store.opt_out_mark(data_source, &id))?;
+                Ok((links, opted_out))
+            };
+            let (links, opted_out) = super::blocking(&shared, read).await?;
+            let devices = links.into_iter().map(|link| link.uuid).collect();
+            (devices, Some(opted_out))
+        }
+    };
+    let mut held = Vec::with_capacity(devices.len());
+    for uuid in devices {
+        let (reply, answer) = oneshot::channel();
+        let device = uuid.clone();
+        shared.writer.control(Control::Profile {
+            uuid: device,
+            reply,
+        });
+        let (catalog, profile) = super::answer(&shared, answer).await?;
+        // A profile may have a great many traits, and what is asked here must hold up nothing.
+        let told =
+            tokio::task::spawn_blocking(move || access::to_json(&uuid, &catalog, &profile)).await;
+        held.push(told.map_err(|_| super::unavailable())?);
+    }
+    Ok(Json(
+        json!({ "id_opted_out": id_opted_out, "devices": held }),
+    ))
+}
+
+async fn ask(
+    shared: &Shared,
+    request: PrivacyRequest,
+    body: &[u8],
+) -> Result<Json<Value>, Problem> {
+    let wrong = |code, detail| Problem::new(StatusCode::BAD_REQUEST, code, detail);
+    let subject = parse_subject(body).map_err(|error| wrong(error.code, error.message))?;
+    let (reply, answer) = oneshot::channel();
+    shared.writer.control(Control::Privacy {
+        request,
+        subject,
+        reply,
+    });
+    let Some((catalog, report)) = super::answer(shared, answer).await? else {
+        let detail = "id.data_source: there is no such data source".to_owned();
+        return Err(wrong("unknown_data_source", detail));
+    };
+    Ok(Json(to_json(shared, &catalog, &report)))
+}
+
+/// The report: the devices, and per destination that may know of a membership what becomes of it.
+fn to_json(shared: &Shared, catalog: &ActiveCatalog, report: &PrivacyReport) -> Value {
+    let devices: Vec<_> = report.devices.iter().map(ToString::to_string).collect();
+    let at_work = shared.destinations();
+    let destinations = report.destinations.iter().map(|(&id, told)| {
+        let mut destinations = catalog.catalog.destinations.iter();
+        let destination = destinations.find(|destination| destination.id == id);
+        let is_paused = at_work
+            .iter()
+            .any(|named| named.id == id && named.paused.is_some());
+        let held_back_by = match destination {
+            None => Some("not_in_catalog"),
+            Some(_) if is_paused => Some("paused"),
+            Some(_) => None,
+        };
+        let Told {
+            known,
+            owed,
+            in_batch,
+            not_told,
+        } = *told;
+        json!({
+            "id": id.0,
+            "name": destination.map(|destination| &*destination.name),
+            "memberships": known,
+            "to_be_told": owed,
+            "to_be_told_in_batch": in_batch,
+            "not_told": not_told,
+            "held_back_by": held_back_by,
+        })
+    });
+    json!({
+        "devices": devices,
+        "destinations": destinations.collect::<Vec<_>>(),
+    })
+}
