@@ -192,13 +192,12 @@ impl Engine {
     }
 
     /// A change of what is mapped of a segment that the device is in, or that a zero is owed of, is
-    /// told when it is seen next.
-    pub(crate) fn note_remapping(
-        &self,
-        catalog: &CompiledCatalog,
-        profile: &mut Profile,
-        now: Timestamp,
-    ) {
+    /// told when it is seen next. Also to be called before an outcome is recorded: with it a zero may
+    /// be owed no more, of which a mapping's dates began while it was owed.
+    pub fn note_remapping(&self, catalog: &CompiledCatalog, profile: &mut Profile, now: Timestamp) {
+        if profile.opted_out {
+            return;
+        }
         let owed = profile.destinations.iter().flat_map(|state| &state.owed);
         let segments = profile.segments.iter().map(|state| state.id);
         let segments = segments.chain(owed.map(|zero| zero.segment));

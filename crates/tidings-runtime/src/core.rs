@@ -677,6 +677,8 @@ impl Core {
             };
             let cached = load(&mut self.profiles, &user.uuid, rows)?;
             let profile = &mut cached.profile;
+            self.engine
+                .note_remapping(&catalog.compiled, profile, moment.now);
             let owed = removals::owed(profile);
             let acknowledged = |n: usize| user.acknowledged.get(n) == Some(&true);
             let mut settled =

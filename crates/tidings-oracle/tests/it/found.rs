@@ -219,3 +219,36 @@ fn forgotten_devices_are_not_found_by_their_ids() {
     "#;
     check_same(yaml, lines, "2017-01-23T00:00:00Z");
 }
+
+/// A mapping's dates that began while a zero was on its way were forgotten once that was told, unless
+/// something else had the device looked at in between.
+#[test]
+fn dates_that_begin_while_a_zero_is_on_its_way_are_a_mapping_update() {
+    let yaml = r"
+traits:
+  - { id: 1, name: t, ttl_days: 0 }
+  - { id: 2, name: u, ttl_days: 0 }
+segments:
+  - { id: 100, name: s, rule: 1T }
+  - { id: 200, name: s, rule: 2T }
+destinations:
+  - { id: 11, name: d, client_id: c, url: https://a.example/, mappings: [
+      { segment: 100, end: 2016-10-13 }, { segment: 100, start: 2016-10-14 }, { segment: 200 } ] }
+";
+    let lines = r#"
+        {"time":"2016-10-09T03:28:10Z","uuid":"DEVICE","traits":[1]}
+        {"time":"2016-10-13T23:59:59Z","uuid":"DEVICE","traits":[2],"remove_traits":[1]}
+        {"time":"2016-10-16T00:00:03Z","uuid":"DEVICE"}
+        {"time":"2016-10-16T12:00:00Z","uuid":"DEVICE"}
+    "#;
+    let until = "2016-10-17T00:00:00Z";
+    check_same(yaml, lines, until);
+    let messages = messages(&case(FEATURES, yaml, lines, until));
+    let times: Vec<_> = messages.iter().map(|one| one.time).collect();
+    let expected = [
+        "2016-10-09T03:28:11Z",
+        "2016-10-14T00:00:00Z",
+        "2016-10-16T00:00:04Z",
+    ];
+    assert_eq!(times, expected.map(at));
+}
