@@ -121,12 +121,16 @@ impl Lane {
                 if planted::is(Planted::TouchedInFlightLost) => {}
             Some(Place::Taking { touched, .. } | Place::InFlight { touched, .. }) => {
                 let since = touched.map_or(touch.turn.since, |earlier| earlier.turn.since);
+                // A reading of the pending set may tell of an older touch than a hint did.
+                let newest = touched
+                    .filter(|known| known.seq > touch.seq)
+                    .unwrap_or(touch);
                 *touched = Some(Touch {
                     turn: Turn {
                         since,
-                        ..touch.turn
+                        ..newest.turn
                     },
-                    ..touch
+                    ..newest
                 });
             }
             // Not a change, but the row of the pending set that was given up.

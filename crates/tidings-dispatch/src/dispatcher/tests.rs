@@ -141,3 +141,40 @@ fn the_pending_set_is_read_to_its_end_and_then_no_more() {
     assert!(dispatcher.is_idle());
     assert_eq!(tell_until_rescan(&mut dispatcher), None);
 }
+
+/// A hint may overtake the reading of the pending set that was asked for before it.
+#[test]
+fn an_older_row_does_not_hide_a_newer_touch() {
+    let mut dispatcher = dispatcher(10);
+    let touch = |dispatcher: &mut Dispatcher<u32>, seq| {
+        let hint = Hint {
+            uuid: uuid(1),
+            seq,
+            namespace: NAMESPACE,
+            objects: 1,
+            removal: false,
+        };
+        dispatcher.hint(Millis(0), &hint);
+    };
+    assert_eq!(dispatcher.poll(Millis(0)), Some(Action::Rescan));
+    touch(&mut dispatcher, 20);
+    let take = dispatcher.poll(Millis(0));
+    assert!(matches!(take, Some(Action::Take { .. })), "{take:?}");
+    touch(&mut dispatcher, 21);
+    touch(&mut dispatcher, 20);
+    dispatcher.rescanned(true);
+    let taken = Taken {
+        uuid: uuid(1),
+        seq: 20,
+        objects: vec![0],
+        removal: false,
+    };
+    dispatcher.taken(Kind::Realtime, NAMESPACE, vec![taken]);
+    let Some(Action::Send { message, .. }) = dispatcher.poll(Millis(0)) else {
+        panic!("nothing is sent");
+    };
+    dispatcher.attempted(Millis(0), message, Outcome::Acknowledged);
+    let actions: Vec<_> = std::iter::from_fn(|| dispatcher.poll(Millis(0))).collect();
+    let again = |action: &Action<u32>| matches!(action, Action::Take { .. });
+    assert!(actions.iter().any(again), "{actions:?}");
+}
