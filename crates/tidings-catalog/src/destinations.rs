@@ -20,7 +20,7 @@ use tidings_model::{
     WireSettings,
 };
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "id",
     "name",
     "client_id",
@@ -39,6 +39,7 @@ const KEYS: [&str; 22] = [
     "after_failure",
     "unsynced",
     "unsegment",
+    "supports_unsegment",
     "max_mappings",
     "batch",
     "wire",
@@ -117,6 +118,7 @@ pub(crate) fn read(
         unsegment: record.or("unsegment", Unsegment::Immediate, |value, ctx| {
             value.choice(&UNSEGMENT, ctx)
         }),
+        supports_unsegment: record.or("supports_unsegment", true, value::flag),
         max_mappings: number("max_mappings", 1, 0..=MAX_MAPPINGS_MAX),
         batch: record.optional("batch", details::batch),
         wire: record.or("wire", WireSettings::default(), details::wire),

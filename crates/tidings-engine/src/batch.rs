@@ -307,10 +307,11 @@ impl<'a> Changes<'a> {
     /// Segments that the device was in at the last batch and is not any more, ascending.
     fn left(self) -> impl Iterator<Item = SegmentId> + 'a {
         let segments = &self.profile.segments;
+        let takes_zeros = self.destination.supports_unsegment;
         let baseline = self.baseline.iter().copied();
         baseline.filter(move |segment| {
             let is_in = segments.binary_search_by_key(segment, |state| state.id);
-            is_in.is_err() && self.counts(*segment)
+            is_in.is_err() && takes_zeros && self.counts(*segment)
         })
     }
 
@@ -396,18 +397,28 @@ fn mark(
     })
 }
 
-/// What is not mapped any more is forgotten, and for a device that opted out also a mapping that has
-/// ended. Otherwise the baseline waits until a segment is resumed or a mapping is prolonged.
+/// What is not mapped any more is forgotten, for a device that opted out also a mapping that has ended,
+/// and for a partner that takes no zeros also what the device has left. Otherwise the baseline waits until a segment is resumed or a mapping is prolonged.
 fn forget_unmapped(destination: &CompiledDestination, profile: &mut Profile, now: Timestamp) {
     let batched = |state: &DestinationState| !state.batch.baselines.is_empty();
     if !profile.destination(destination.id).is_some_and(batched) {
         return;
     }
     let opted_out = profile.opted_out;
+    let left: Vec<_> = if destination.supports_unsegment {
+        Vec::new()
+    } else {
+        let known = profile.destination(destination.id);
+        let baselines = known.map_or(&[][..], |state| &state.batch.baselines);
+        let told = baselines.iter().flat_map(|baseline| &baseline.segments);
+        let segments = &profile.segments;
+        let is_in = |id: &SegmentId| segments.binary_search_by_key(id, |state| state.id).is_ok();
+        told.filter(|segment| !is_in(segment)).copied().collect()
+    };
     for baseline in &mut profile.destination_mut(destination.id).batch.baselines {
         baseline.segments.retain(|&segment| {
             let over = opted_out && destination.ended(segment, now);
-            !over && !destination.mappings_of(segment).is_empty()
+            !over && !left.contains(&segment) && !destination.mappings_of(segment).is_empty()
         });
     }
 }

@@ -155,8 +155,21 @@ fn forget_deleted_segments(catalog: &CompiledCatalog, profile: &mut Profile) {
             baseline.segments.retain(|&id| exists(id));
         }
     }
+    forget_refused_zeros(catalog, profile);
     // One that is in the set of changes of its batch is taken out of that first.
     profile
         .destinations
         .retain(|state| state.batch.marked.is_some() || catalog.destination(state.id).is_some());
+}
+
+/// What was owed to a partner before it was known that it takes no zeros is owed no more.
+pub(crate) fn forget_refused_zeros(catalog: &CompiledCatalog, profile: &mut Profile) {
+    for state in &mut profile.destinations {
+        let compiled = catalog.destination(state.id);
+        if compiled.is_some_and(|compiled| !compiled.supports_unsegment) {
+            let owed = std::mem::take(&mut state.owed);
+            let is_owed = |id| owed.iter().any(|zero| zero.segment == id);
+            state.told.retain(|&id| !is_owed(id));
+        }
+    }
 }

@@ -321,6 +321,11 @@ fn owe_zeros(
             remove_sorted(&mut state.told, &segment);
             continue;
         };
+        if !destination.supports_unsegment {
+            // It cannot be told: to it the device stays in.
+            remove_sorted(&mut state.told, &segment);
+            continue;
+        }
         insert_sorted(&mut state.told, segment);
         // The blank id counts as linked while there is no other.
         let blank_counts = destination.unsynced == Unsynced::Blank && !is_synced(destination, ids);

@@ -91,7 +91,8 @@ impl Engine {
             let gets_ones = !ones.is_empty() && send::gets_ones(destination, profile, id);
             let zeros: Vec<_> = send::owes(&state.owed, id.key)
                 .filter(|&zero| {
-                    destination.delivers(zero, now)
+                    destination.supports_unsegment
+                        && destination.delivers(zero, now)
                         && (gets_ones || send::zero_tells(destination, profile, zero, now))
                 })
                 .collect();

@@ -9,6 +9,7 @@ use crate::{
     CompiledCatalog, Effects, Engine, Moment, Profile,
     apply::forget_event_ids,
     compiled::CompiledTrait,
+    evaluate,
     profile::{OwedZero, TraitState},
     realise,
     send::{self, Cause},
@@ -42,6 +43,9 @@ impl Engine {
             self.note_remapping(catalog, profile, now);
             self.evaluation.evaluate(catalog, profile, now);
             self.send(Cause::Time, moment, catalog, profile, in_flight);
+        } else {
+            evaluate::forget_refused_zeros(catalog, profile);
+            profile.tidy();
         }
         if profile.wake_at.is_some_and(|at| at <= now) {
             // The timer has done its duty.

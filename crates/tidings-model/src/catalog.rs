@@ -134,6 +134,8 @@ pub struct Destination {
     pub unsynced: Unsynced,
     /// When changes that time alone makes are told.
     pub unsegment: Unsegment,
+    /// Whether the partner takes a Status 0. One that does not is never told that a device left.
+    pub supports_unsegment: bool,
     /// How many of a device's newest ids per namespace get a Status 1; 0 is all.
     pub max_mappings: u32,
     /// The daily batch, if there is one.

@@ -331,6 +331,10 @@ fn numbers_durations_and_choices() {
         "D.max_mappings: `1001` is not between 0 and 1000",
     );
     check_destination(
+        "supports_unsegment: 0",
+        "D.supports_unsegment: expected true or false, found a number",
+    );
+    check_destination(
         "unsynced: blnk",
         "D.unsynced: `blnk` is not one of skip, blank (did you mean `blank`?)",
     );

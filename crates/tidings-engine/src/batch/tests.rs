@@ -72,6 +72,7 @@ fn catalog() -> Catalog {
             after_failure: FailurePolicy::Hold,
             unsynced: Unsynced::Skip,
             unsegment: Unsegment::Immediate,
+            supports_unsegment: true,
             max_mappings: 1,
             batch: Some(Batch {
                 every: std::time::Duration::from_secs(86_400),
@@ -463,6 +464,21 @@ fn a_device_without_an_id_waits_for_one() {
         |catalog| catalog.destinations[0].unsynced = Unsynced::Blank,
         "+ 1; batch; marked; - 1; batch; marked",
         "batch : 10=1; not marked; batch : 10=0; not marked",
+    );
+}
+
+#[test]
+fn a_partner_that_takes_no_zeros_hears_who_enters() {
+    check_with(
+        |catalog| catalog.destinations[0].supports_unsegment = false,
+        "link a; + 1; batch; - 1; marked; batch; + 1; batch; opt-out; marked; batch",
+        "batch a: 10=1; not marked; batch a: 10=1; not marked",
+    );
+    // It left while the batch that it is in was on its way.
+    check_with(
+        |catalog| catalog.destinations[0].supports_unsegment = false,
+        "link a; + 1; take; - 1; land; marked; batch",
+        "batch a: 10=1; not marked",
     );
 }
 

@@ -19,6 +19,8 @@ pub struct CompiledDestination {
     pub(crate) max_mappings: usize,
     pub(crate) unsynced: Unsynced,
     pub(crate) unsegment: Unsegment,
+    /// Whether it takes zeros.
+    pub supports_unsegment: bool,
     pub(crate) status: Status,
     /// Whether it gets batches.
     pub batches: bool,
@@ -168,6 +170,7 @@ pub(super) fn compile_destination(
         },
         unsynced: destination.unsynced,
         unsegment: destination.unsegment,
+        supports_unsegment: destination.supports_unsegment,
         status: destination.status,
         batches: destination.batch.is_some(),
     }

@@ -127,6 +127,7 @@ pub(super) fn of_destination(old: &Destination, new: &Destination) -> Vec<FieldC
         after_failure,
         unsynced,
         unsegment,
+        supports_unsegment,
         max_mappings,
         batch,
         wire,
@@ -181,6 +182,11 @@ pub(super) fn of_destination(old: &Destination, new: &Destination) -> Vec<FieldC
             Unsegment::WhenSeen => "when_seen",
         })
     });
+    fields.plain(
+        "supports_unsegment",
+        supports_unsegment,
+        &new.supports_unsegment,
+    );
     fields.plain("max_mappings", max_mappings, &new.max_mappings);
     fields.add("batch", batch, &new.batch, |batch| {
         batch.as_ref().map_or_else(none, show_batch)

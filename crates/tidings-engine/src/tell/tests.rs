@@ -1,6 +1,6 @@
 //! What a message says about a device, and what its outcome leaves.
 
-use crate::testing::{World, check};
+use crate::testing::{World, check, check_all};
 
 #[test]
 fn ones_come_first_each_ascending() {
@@ -218,5 +218,71 @@ fn a_deleted_device_keeps_no_id_for_a_zero_that_is_not_sent() {
          drop 100.5     => cleared
          d5 delete      =>
          ids            =>",
+    );
+}
+
+/// A partner that takes no zeros is told who enters, every time, and never who left.
+#[test]
+fn a_partner_that_takes_no_zeros_is_told_none() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10 no_zeros
+         dest 200 ids=6 map=10",
+        "d0 see 1 5=x 6=y  => +10 >100.5 >200.6
+         send              => 100.5[x 10=1] 200.6[y 10=1]
+         d1 see -1         => -10 >200.6
+         send              => 200.6[y 10=0]
+         d2 see 1          => +10 >100.5 >200.6
+         send              => 100.5[x 10=1] 200.6[y 10=1]
+         d3 delete         => -10 >200.6
+         ids               => 6=y unlinked
+         show 100          => nothing
+         send              => 200.6[y 10=0]
+         ids               =>",
+    );
+}
+
+/// It left while the message that it is in was on its way.
+#[test]
+fn a_partner_that_takes_no_zeros_is_owed_none_for_what_was_on_its_way() {
+    check(
+        "trait 1
+         segment 10 1T
+         dest 100 ids=5 map=10 no_zeros",
+        "d0 see 1 5=x      => +10 >100.5
+         take 100.5        => 100.5[x 10=1]
+         d1 optout         => -10
+         ack 100.5         => cleared
+         send              =>
+         d2 delete         =>
+         ids               =>
+         show 100          => nothing",
+    );
+}
+
+/// What was owed before it was known goes, and the device may go with it.
+#[test]
+fn a_zero_owed_to_a_partner_that_takes_none_goes() {
+    check_all(
+        &[
+            "trait 1
+             segment 10 1T
+             dest 100 ids=5 map=10",
+            "trait 1
+             segment 10 1T
+             dest 100 ids=5 map=10 no_zeros",
+        ],
+        "d0 see 1 5=x      => +10 >100.5
+         send              => 100.5[x 10=1]
+         d1 delete         => -10 >100.5
+         take 100.5        => 100.5[x 10=0]
+         fail 100.5        => pending
+         catalog 1         =>
+         d2 wake           =>
+         recover           =>
+         send              =>
+         ids               =>
+         show 100          => undelivered",
     );
 }

@@ -96,6 +96,7 @@ fn destination(id: u32, rest: &str) -> Destination {
         after_failure: FailurePolicy::Hold,
         unsynced: Unsynced::Skip,
         unsegment: Unsegment::Immediate,
+        supports_unsegment: true,
         max_mappings: 1,
         batch: None,
         wire: WireSettings::default(),
@@ -113,6 +114,7 @@ fn destination(id: u32, rest: &str) -> Destination {
             ("max", count) => destination.max_mappings = count.parse().unwrap(),
             ("paused", _) => destination.status = Status::Paused,
             ("blank", _) => destination.unsynced = Unsynced::Blank,
+            ("no_zeros", _) => destination.supports_unsegment = false,
             ("when_seen", _) => destination.unsegment = Unsegment::WhenSeen,
             ("batch", _) => {
                 destination.unsegment = Unsegment::Batch;

@@ -114,6 +114,7 @@ fn destination(mappings: Vec<Mapping>) -> Destination {
         after_failure: FailurePolicy::Hold,
         unsynced: Unsynced::Skip,
         unsegment: Unsegment::Immediate,
+        supports_unsegment: true,
         max_mappings: 1,
         batch: None,
         wire: WireSettings::default(),
