@@ -159,7 +159,7 @@ async fn move_clock(
 
 /// The writer's answer to something it was asked. It answers from behind the last commit, so not while
 /// the disk is full.
-async fn answer<T>(shared: &Shared, answer: oneshot::Receiver<T>) -> Result<T, Problem> {
+pub(crate) async fn answer<T>(shared: &Shared, answer: oneshot::Receiver<T>) -> Result<T, Problem> {
     let mut disk_full = shared.stats.disk_full.subscribe();
     tokio::select! {
         biased;

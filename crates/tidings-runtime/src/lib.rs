@@ -24,6 +24,7 @@ pub mod forget;
 pub mod inbox;
 pub mod memory;
 pub mod message;
+mod opt_out;
 mod outlet;
 mod pauses;
 mod redact;

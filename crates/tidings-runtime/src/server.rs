@@ -8,6 +8,7 @@ use crate::{
     admin,
     clock::Clock,
     deliveries::Deliveries,
+    opt_out,
     pauses::Pauses,
     reload::{CatalogFile, Remembered},
     settings::{DRAIN_MAX, ServerSettings},
@@ -185,7 +186,8 @@ impl Server {
         };
         let mut http = JoinSet::new();
         let (collect_addr, admin_addr) = (collect.local_addr()?, admin.local_addr()?);
-        http.spawn(serve(collect, events.router(), stopping.clone()));
+        let public = events.router().merge(opt_out::router(Arc::clone(&shared)));
+        http.spawn(serve(collect, public, stopping.clone()));
         http.spawn(serve(admin, admin::router(Arc::clone(&shared)), stopping));
         write_addresses(&addresses, collect_addr, admin_addr)?;
         tracing::info!(collect = %collect_addr, admin = %admin_addr, "listening");

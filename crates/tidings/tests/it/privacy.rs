@@ -296,3 +296,39 @@ async fn an_opt_out_is_answered_with_who_hears_of_it() {
     }
     server.stop().await;
 }
+
+/// People opt out on the public side, which tells nothing of what is stored and deletes nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_opt_out_on_the_public_side() {
+    let partner = Partner::start().await;
+    let home = Home::new(&catalog(&partner), &[&partner]);
+    let server = home.start().await;
+    person(&server, &partner).await;
+    let answers = [
+        (CRM, 200, r#"{"opted_out":true}"#),
+        (r#"{"uuid":"77"}"#, 200, r#"{"opted_out":true}"#),
+        (r#"{"uuid":"x"}"#, 400, "invalid_uuid"),
+        (
+            r#"{"id":{"data_source":9,"id":"a"}}"#,
+            400,
+            "unknown_data_source",
+        ),
+    ];
+    for (body, status, expected) in answers {
+        let asked = post("/v1/opt-out", "application/json", body);
+        let answer = send(server.collect, asked).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, status, "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+    poll("the newest device to be told out", async || {
+        (partner.state("p2", 101) == Some(false)).then_some(())
+    })
+    .await;
+    assert_eq!(partner.state("p1", 101), Some(true));
+    for path in ["/v1/privacy/delete", "/v1/privacy/access"] {
+        let asked = post(path, "application/json", CRM);
+        assert_eq!(send(server.collect, asked).await.status, 404, "{path}");
+    }
+    server.stop().await;
+}
