@@ -8,6 +8,7 @@
 //! - [`Engine::apply`]: one event of one device;
 //! - [`Engine::wake`]: what time alone changes; [`Engine::opt_out`] and [`Engine::delete`]: what
 //!   people ask for;
+//! - [`Engine::resend`]: one destination is to be told everything again;
 //! - [`Engine::take`]: what one destination is told about one device in one namespace, now;
 //! - [`Engine::settle`]: what the outcome of that message means for the profile;
 //! - [`Engine::take_batch`] and [`Engine::settle_batch`]: the same for the daily batch;

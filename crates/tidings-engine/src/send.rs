@@ -12,7 +12,7 @@
 //! changes to wait ([`Unsegment`]).
 
 use crate::{
-    CompiledCatalog, CompiledDestination, Engine, Moment, Part, Profile, Touched,
+    CompiledCatalog, CompiledDestination, Effects, Engine, Moment, Part, Profile, Touched,
     apply::{insert_sorted, remove_sorted},
     batch,
     profile::{BatchState, DestinationState, IdKey, OwedZero, Pending, ProfileId},
@@ -78,6 +78,30 @@ impl Engine {
             }
         }
         self.destinations = destinations;
+    }
+
+    /// Puts a pair back into the pending set because someone asked for it: its partner is told the
+    /// whole state, in every namespace that has any.
+    ///
+    /// Everything it entails is in the returned effects until the next call; nothing when there is
+    /// nothing to tell now, or the destination is not in the catalog.
+    pub fn resend(
+        &mut self,
+        moment: Moment,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        destination: DestinationId,
+    ) -> &Effects {
+        self.clear();
+        assume_told_by_earlier_run(moment, catalog, profile);
+        if let Some(destination) = catalog.destination(destination) {
+            let last_sent = profile.last_sent;
+            self.touch(moment, destination, profile);
+            // The other destinations are not told: their three days go on.
+            profile.last_sent = last_sent;
+        }
+        self.mark_batches(moment, catalog, profile);
+        &self.effects
     }
 
     /// Fills `self.destinations` with the indices of the destinations that a send rule names.

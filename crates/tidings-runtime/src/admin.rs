@@ -8,6 +8,7 @@ mod destinations;
 mod privacy;
 mod query;
 mod removals;
+mod undelivered;
 mod why;
 
 use crate::{destination::read, server::Shared};
@@ -38,6 +39,15 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/destinations/{id}/pause", post(destinations::pause))
         .route("/v1/destinations/{id}/resume", post(destinations::resume))
         .route("/v1/destinations/{id}/batches", get(batches::history))
+        .route("/v1/destinations/{id}/undelivered", get(undelivered::list))
+        .route(
+            "/v1/destinations/{id}/undelivered/resend",
+            post(undelivered::resend_all),
+        )
+        .route(
+            "/v1/destinations/{id}/undelivered/{uuid}/resend",
+            post(undelivered::resend_one),
+        )
         .route("/v1/removals", get(removals::export))
         .route("/v1/devices/{uuid}/why", get(why::why))
         .route("/v1/privacy/opt-out", post(privacy::opt_out))

@@ -11,9 +11,11 @@ mod batch;
 mod links;
 mod privacy;
 mod removals;
+mod resend;
 
 pub use batch::{BATCHES_KEPT, BatchPage};
 pub use privacy::{PrivacyReport, PrivacyRequest, Told};
+pub use resend::Resent;
 
 use crate::{cache::Cache, message::MessageFormat};
 use hashbrown::HashMap;

@@ -14,6 +14,7 @@ mod batch;
 mod committer;
 mod engine_thread;
 mod ledger_trim;
+mod resends;
 mod rows;
 
 pub(crate) use batch::BatchHistory;
@@ -21,7 +22,7 @@ pub(crate) use batch::BatchHistory;
 use crate::{
     background::Background,
     clock::Clock,
-    core::{ActiveCatalog, Core, PrivacyReport, PrivacyRequest},
+    core::{ActiveCatalog, Core, PrivacyReport, PrivacyRequest, Resent},
     errand::{Answer, Ask},
     inbox::Inbox,
     settings::RecordSettings,
@@ -33,6 +34,7 @@ use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use engine_thread::EngineThread;
 use hashbrown::HashMap;
 use ledger_trim::LedgerTrim;
+use resends::Resends;
 use std::{
     sync::{
         Arc,
@@ -44,7 +46,7 @@ use tidings_collect::{Subject, Submitted};
 use tidings_dispatch::Hint;
 use tidings_engine::Profile;
 use tidings_model::{DestinationId, DeviceUuid, Event, limits};
-use tidings_store::{Batch, Store, StoreError};
+use tidings_store::{Batch, Resend, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Devices that dispatchers' requests of one step may be about, so that events never wait long behind
@@ -89,6 +91,17 @@ pub(crate) enum Control {
         request: PrivacyRequest,
         subject: Subject,
         reply: oneshot::Sender<Option<PrivacyAnswer>>,
+    },
+    /// Sends an undelivered pair again.
+    ResendOne {
+        destination: DestinationId,
+        uuid: DeviceUuid,
+        reply: oneshot::Sender<Resent>,
+    },
+    /// Sends all undelivered pairs of a destination again; answers how far that is.
+    ResendAll {
+        destination: DestinationId,
+        reply: oneshot::Sender<Resend>,
     },
     /// Answers once everything asked for before is durable and its hints are out.
     Flush {
@@ -150,6 +163,14 @@ enum After {
     Privacy {
         reply: oneshot::Sender<Option<PrivacyAnswer>>,
         answer: Option<PrivacyAnswer>,
+    },
+    Resent {
+        reply: oneshot::Sender<Resent>,
+        answer: Resent,
+    },
+    ResendBegun {
+        reply: oneshot::Sender<Resend>,
+        answer: Resend,
     },
     Flushed {
         reply: oneshot::Sender<()>,
@@ -237,7 +258,8 @@ impl Writer {
         profiles_max: usize,
         records: RecordSettings,
         stopped: tokio::sync::mpsc::Sender<()>,
-    ) -> std::io::Result<Self> {
+    ) -> anyhow::Result<Self> {
+        let resends = Resends::load(&store)?;
         let (submissions, submitted) = bounded(SUBMISSIONS_QUEUED_MAX);
         let (control, controls) = unbounded();
         let (steps, committing) = bounded(1);
@@ -279,6 +301,7 @@ impl Writer {
                     background: Background::default(),
                     attempts: AttemptLog::new(records),
                     ledger_trim: LedgerTrim::new(&records),
+                    resends,
                 }
                 .run(&submitted, &controls);
             })?;

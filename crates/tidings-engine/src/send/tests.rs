@@ -295,6 +295,54 @@ fn two_namespaces_are_told_apart() {
 }
 
 #[test]
+fn what_was_dropped_is_told_again_as_it_is_now_in_every_namespace() {
+    check(
+        "trait 1
+         trait 2
+         segment 10 1T
+         segment 11 2T
+         dest 100 ids=6,5 map=10,11
+         dest 200 ids=5 map=10",
+        "d0 see 1 5=x 6=y  => +10 >100.6 >100.5 >200.5
+         take 100.5        => 100.5[x 10=1]
+         drop 100.5        => pending
+         take 100.6        => 100.6[y 10=1]
+         drop 100.6        => cleared
+         send              => 200.5[x 10=1]
+         d1 resend 100     => >100.6 >100.5
+         resend 100        => >100.6 >100.5
+         send              => 100.5[x 10=1] 100.6[y 10=1]
+         d2 see 2          => +11 >100.6 >100.5 >200.5
+         take 100.5        => 100.5[x 10=1 11=1]
+         fail 100.5        => pending
+         resend 100        => >100.6 >100.5
+         send              => 100.5[x 10=1 11=1] 100.6[y 10=1 11=1] 200.5[x 10=1]",
+    );
+}
+
+#[test]
+fn a_resend_is_no_send_to_the_other_destinations() {
+    check(
+        TWO_DESTINATIONS,
+        "d0 see 1 3 5=x    => +10 +12 >100.5 >200.5
+         send              => 100.5[x 10=1] 200.5[x 12=1]
+         d2 resend 100     => >100.5
+         send              => 100.5[x 10=1]
+         d3 see            => >100.5 >200.5",
+    );
+}
+
+#[test]
+fn there_may_be_nothing_to_tell_again() {
+    check(
+        CATALOG,
+        "d0 see 3 5=x      => +12
+         resend 100        =>
+         resend 999        =>",
+    );
+}
+
+#[test]
 fn as_many_of_the_newest_ids_get_ones_as_the_destination_says() {
     let catalog = |max: u32| {
         format!(

@@ -43,6 +43,7 @@ enum Cause<'a> {
     Wake,
     OptOut,
     Delete,
+    Resend(DestinationId),
 }
 
 impl World {
@@ -91,6 +92,7 @@ impl World {
 
     /// Takes one step and says what it showed:
     /// - `see EVENT`: the device is seen; `wake`, `optout`, `delete`: what the engine offers;
+    /// - `resend DESTINATION`: it is to be told everything again;
     /// - `pass`: every timer that is due fires, each at its own time;
     /// - `catalog N`: another catalog; `crash`: only the profile is left;
     /// - `take LANE`: a message is built; `ack LANE`, `fail LANE`, `lost LANE`, `drop LANE`: it
@@ -112,6 +114,10 @@ impl World {
             "wake" => self.change(&Cause::Wake),
             "optout" => self.change(&Cause::OptOut),
             "delete" => self.change(&Cause::Delete),
+            "resend" => {
+                let destination = DestinationId(argument().parse().unwrap());
+                self.change(&Cause::Resend(destination))
+            }
             "pass" => self.pass(),
             "catalog" => self.replace_catalog(argument().parse().unwrap()),
             "crash" => self.crash(),
@@ -174,6 +180,7 @@ impl World {
             Cause::Wake => engine.wake(moment, catalog, profile, in_flight),
             Cause::OptOut => engine.opt_out(moment, catalog, profile, in_flight),
             Cause::Delete => engine.delete(moment, catalog, profile, in_flight),
+            Cause::Resend(to) => engine.resend(moment, catalog, profile, *to),
         };
         match effects.timer {
             Some((old, new)) => assert_eq!((old, new), (timer, profile.wake_at)),

@@ -1,6 +1,6 @@
 //! `/v1/destinations`: what the admin side tells of each destination, and the operator's pause.
 
-use super::unavailable;
+use super::{unavailable, undelivered};
 use crate::{
     courier::Pause,
     destination::read,
@@ -38,8 +38,14 @@ pub(super) async fn one(
     let named = find(&shared, &id)?;
     let (store, destination) = (Arc::clone(&shared.store), named.id);
     // Not on the writer's thread: events do not wait for it.
-    let counted = tokio::task::spawn_blocking(move || pending(&store, destination)).await;
-    let (count, oldest) = counted
+    let counted = tokio::task::spawn_blocking(move || {
+        let (count, oldest) = pending(&store, destination)?;
+        let undelivered = undelivered::count(&store, destination)?;
+        let resend = store.resend(destination)?;
+        Ok::<_, StoreError>((count, oldest, undelivered, resend))
+    });
+    let (count, oldest, listed, resend) = counted
+        .await
         .map_err(|_| unavailable())?
         .map_err(|_| unavailable())?;
     let mut figures = figures(&named);
@@ -50,6 +56,8 @@ pub(super) async fn one(
         "oldest": text(oldest),
         "oldest_seconds": age,
     });
+    figures["undelivered"] = listed;
+    figures["resend"] = json!(resend.as_ref().map(undelivered::progress));
     Ok(Json(figures))
 }
 

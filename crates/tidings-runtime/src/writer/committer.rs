@@ -98,6 +98,8 @@ fn let_out(after: After, inboxes: &Inboxes) {
         }
         After::Profile { reply, answer } => drop(reply.send(answer)),
         After::Privacy { reply, answer } => drop(reply.send(answer)),
+        After::Resent { reply, answer } => drop(reply.send(answer)),
+        After::ResendBegun { reply, answer } => drop(reply.send(answer)),
         After::Flushed { reply } => drop(reply.send(())),
     }
 }

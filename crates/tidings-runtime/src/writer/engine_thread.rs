@@ -2,7 +2,7 @@
 
 use super::{
     After, Control, DEVICES_PER_STEP, EVENTS_PER_STEP, Step, Submission, attempt_log::AttemptLog,
-    batch, ledger_trim::LedgerTrim,
+    batch, ledger_trim::LedgerTrim, resends::Resends,
 };
 use crate::{
     background::Background,
@@ -35,6 +35,7 @@ pub(super) struct EngineThread {
     pub(super) background: Background,
     pub(super) attempts: AttemptLog,
     pub(super) ledger_trim: LedgerTrim,
+    pub(super) resends: Resends,
 }
 
 /// Ends the engine thread.
@@ -81,7 +82,7 @@ impl EngineThread {
             recv(submitted) -> submission => {
                 Arrival::Submission(submission.map_err(|_| Stop::Asked)?)
             }
-            default(self.background.patience()) => Arrival::Tick,
+            default(self.background.patience().min(self.resends.patience())) => Arrival::Tick,
         };
         let is_tick = matches!(arrival, Arrival::Tick);
         let (first_control, first_submission) = match arrival {
@@ -139,6 +140,9 @@ impl EngineThread {
             .wake(moment, is_virtual, core, store, batch, &mut hint)?;
         step.after
             .extend(caught_up.into_iter().map(|reply| After::Flushed { reply }));
+        let millis = self.clock.millis();
+        self.resends
+            .step(millis, moment, core, store, batch, &mut hint)?;
         if is_tick {
             self.background.forget_step(core, store, batch)?;
             let swept = self
@@ -244,6 +248,20 @@ impl EngineThread {
                     None
                 };
                 step.after.push(After::Privacy { reply, answer });
+            }
+            Control::ResendOne {
+                destination,
+                uuid,
+                reply,
+            } => {
+                let hints = &mut step.hints;
+                let hint = |new| add_hint(hints, new);
+                let answer = core.resend(moment, destination, &uuid, store, batch, hint)?;
+                step.after.push(After::Resent { reply, answer });
+            }
+            Control::ResendAll { destination, reply } => {
+                let answer = self.resends.begin(moment, destination, batch);
+                step.after.push(After::ResendBegun { reply, answer });
             }
             Control::Flush { reply } => step.after.push(After::Flushed { reply }),
             Control::CatchUp { reply } => self.background.catch_up(reply),

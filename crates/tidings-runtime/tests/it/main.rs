@@ -11,3 +11,4 @@ mod batches;
 mod batches_simulated;
 mod removals;
 mod support;
+mod undelivered;

@@ -171,6 +171,13 @@ pub(crate) fn eventually<'a>(
 
 /// One request on a connection of its own; the answer's body, which must come with 200.
 pub(crate) async fn request(to: SocketAddr, head: &str, body: &str) -> Value {
+    let (status, answer) = ask(to, head, body).await;
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+/// One request on a connection of its own; the answer's status and body.
+pub(crate) async fn ask(to: SocketAddr, head: &str, body: &str) -> (u16, Value) {
     let mut socket = TcpStream::connect(to).await.unwrap();
     let length = body.len();
     let request = format!(
@@ -180,8 +187,8 @@ pub(crate) async fn request(to: SocketAddr, head: &str, body: &str) -> Value {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
-    serde_json::from_str(body).unwrap()
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap())
 }
 
 /// The text that a GET is answered with, put together from its chunks.
