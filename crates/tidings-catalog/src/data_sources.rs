@@ -1,13 +1,14 @@
-//! The section `data_sources`: `- { id, name, kind }`.
+//! The section `data_sources`: `- { id, name, kind, export_controls }`.
 
 use crate::built_in::{BUILT_IN_DATA_SOURCES, BUILT_IN_KIND, is_built_in};
 use crate::context::Context;
+use crate::export;
 use crate::known::Ids;
 use crate::record::Record;
 use crate::value::{self, Value};
-use tidings_model::{DataSource, DataSourceId, DataSourceKind};
+use tidings_model::{DataSource, DataSourceId, DataSourceKind, ExportUses};
 
-const KEYS: [&str; 3] = ["id", "name", "kind"];
+const KEYS: [&str; 4] = ["id", "name", "kind", "export_controls"];
 const KINDS: [(&str, DataSourceKind); 3] = [
     ("cookie", DataSourceKind::Cookie),
     ("device", DataSourceKind::Device),
@@ -37,7 +38,8 @@ impl KnownDataSources {
     }
 }
 
-/// Reads one data source; `None` also for a built-in one, which needs no entry.
+/// Reads one data source; `None` also for a built-in one, which needs no entry unless it has export
+/// controls.
 pub(crate) fn read(
     value: Value<'_, '_>,
     known: &mut KnownDataSources,
@@ -51,29 +53,35 @@ pub(crate) fn read(
     });
     let name = record.required("name", value::name);
     let kind = record.optional("kind", |value, ctx| value.choice(&KINDS, ctx));
+    let export_controls = record.or("export_controls", ExportUses::default(), export::controls);
     let id = id?;
-    if let Some((_, what)) = BUILT_IN_DATA_SOURCES.iter().find(|(known, _)| *known == id) {
-        judge_built_in(id, what, kind, value, ctx);
-        return None;
+    let built_in = BUILT_IN_DATA_SOURCES.iter().find(|(known, _)| *known == id);
+    if let Some((_, what)) = built_in {
+        judge_built_in(id, what, (kind, export_controls), value, ctx);
+        if export_controls.is_empty() {
+            return None;
+        }
     }
+    let default_kind = built_in.map_or(DataSourceKind::Cookie, |_| BUILT_IN_KIND);
     Some(DataSource {
         id,
         name: name?,
-        kind: kind.unwrap_or(DataSourceKind::Cookie),
+        kind: kind.unwrap_or(default_kind),
+        export_controls,
     })
 }
 
 fn judge_built_in(
     id: DataSourceId,
     what: &str,
-    kind: Option<DataSourceKind>,
+    (kind, export_controls): (Option<DataSourceKind>, ExportUses),
     value: Value<'_, '_>,
     ctx: &Context<'_>,
 ) {
     let message = format!("data source {id} is built in: {what}");
     if kind.is_some_and(|kind| kind != BUILT_IN_KIND) {
         ctx.fault(value, format!("{message}, of the kind device"));
-    } else {
+    } else if export_controls.is_empty() {
         ctx.warn(value, format!("{message}; this entry changes nothing"));
     }
 }

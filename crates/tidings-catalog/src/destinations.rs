@@ -5,6 +5,7 @@ mod mappings;
 
 use crate::context::Context;
 use crate::data_sources::KnownDataSources;
+use crate::export;
 use crate::known::Ids;
 use crate::limits::{
     ID_DATA_SOURCES_MAX, RETRIES_MAX, RETRY_DELAY_MAX, SIGNING_MAX, SUCCESS_CODES_MAX, TIMEOUT_MAX,
@@ -16,9 +17,10 @@ use crate::value::{self, Value};
 use std::time::Duration;
 use tidings_model::limits::{LINGER_MAX, PROFILE_IDS_MAX, USERS_PER_MESSAGE_MAX};
 use tidings_model::{
-    DataSourceId, Destination, DestinationId, FailurePolicy, Status, TlsFiles, Unsegment, Unsynced,
-    WireSettings,
+    DataSourceId, Destination, DestinationId, ExportUses, FailurePolicy, Status, TlsFiles,
+    Unsegment, Unsynced, WireSettings,
 };
+use tidings_rules::SegmentExports;
 
 const KEYS: [&str; 23] = [
     "id",
@@ -42,6 +44,7 @@ const KEYS: [&str; 23] = [
     "supports_unsegment",
     "max_mappings",
     "batch",
+    "export_labels",
     "wire",
     "status",
 ];
@@ -62,6 +65,8 @@ const MAX_MAPPINGS_MAX: u32 = PROFILE_IDS_MAX as u32;
 pub(crate) struct Referred<'k> {
     pub(crate) data_sources: &'k KnownDataSources,
     pub(crate) segments: &'k Ids<()>,
+    /// What is forbidden of the segments.
+    pub(crate) exports: &'k SegmentExports,
 }
 
 /// Reads one destination.
@@ -83,8 +88,9 @@ pub(crate) fn read(
     let id_data_sources = record.or("id_data_sources", Vec::new(), |value, ctx| {
         Some(id_data_sources(value, referred.data_sources, ctx))
     });
+    let export_labels = record.or("export_labels", ExportUses::default(), export::labels);
     let mappings = record.required("mappings", |value, ctx| {
-        Some(mappings::read(value, referred.segments, ctx))
+        Some(mappings::read(value, referred, export_labels, ctx))
     });
     let signing = record.or("signing", Vec::new(), |value, ctx| {
         Some(value.list(SIGNING_MAX, ctx, |item| details::signing(item, ctx)))
@@ -121,6 +127,7 @@ pub(crate) fn read(
         supports_unsegment: record.or("supports_unsegment", true, value::flag),
         max_mappings: number("max_mappings", 1, 0..=MAX_MAPPINGS_MAX),
         batch: record.optional("batch", details::batch),
+        export_labels,
         wire: record.or("wire", WireSettings::default(), details::wire),
         status: record.or("status", Status::Active, |value, ctx| {
             value.choice(&STATUSES, ctx)

@@ -15,6 +15,7 @@ mod built_in;
 mod context;
 mod data_sources;
 mod destinations;
+mod export;
 mod fault;
 mod known;
 pub mod limits;
@@ -39,6 +40,7 @@ use known::Ids;
 use record::Record;
 use tidings_model::Catalog;
 use tidings_model::limits::{CATALOG_BYTES_MAX, DESTINATIONS_MAX, SEGMENTS_MAX, TRAITS_MAX};
+use tidings_rules::SegmentExports;
 use tree::{Place, Tree};
 use value::Value;
 
@@ -132,7 +134,7 @@ fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
     let mut segments = Ids::new("segment");
     let mut destinations = Ids::new("destination");
     // Sections are read in the order in which they refer to each other, whatever that of the file.
-    Some(Catalog {
+    let mut catalog = Catalog {
         data_sources: section(
             &record,
             "data_sources",
@@ -146,14 +148,17 @@ fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
         segments: section(&record, "segments", SEGMENTS_MAX, ctx, |item| {
             segments::read(item, &traits, &mut segments, ctx)
         }),
-        destinations: section(&record, "destinations", DESTINATIONS_MAX, ctx, |item| {
-            let referred = destinations::Referred {
-                data_sources: &data_sources,
-                segments: &segments,
-            };
-            destinations::read(item, &referred, &mut destinations, ctx)
-        }),
-    })
+        destinations: Vec::new(),
+    };
+    let referred = destinations::Referred {
+        data_sources: &data_sources,
+        segments: &segments,
+        exports: &SegmentExports::new(&catalog.data_sources, &catalog.traits, &catalog.segments),
+    };
+    catalog.destinations = section(&record, "destinations", DESTINATIONS_MAX, ctx, |item| {
+        destinations::read(item, &referred, &mut destinations, ctx)
+    });
+    Some(catalog)
 }
 
 /// The entries of one list of the catalog; none when the list is absent.

@@ -25,7 +25,7 @@ use hashbrown::HashMap;
 use tidings_model::{
     Catalog, DataSourceId, DestinationId, SegmentId, Timestamp, TraitId, TraitKind,
 };
-use tidings_rules::{RuleError, TraitRule, TraitRuleIndex};
+use tidings_rules::{RuleError, SegmentExports, TraitRule, TraitRuleIndex};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -120,10 +120,11 @@ impl CompiledCatalog {
         fill_folders(&mut traits);
         let segments = compile_segments(catalog, &mut traits)?;
         let readers = index::readers(&segments, &traits, catalog.traits.len());
+        let exports = SegmentExports::of_catalog(catalog);
         let mut destinations: Vec<_> = catalog
             .destinations
             .iter()
-            .map(|d| compile_destination(d, &segments))
+            .map(|d| compile_destination(d, &segments, &exports))
             .collect();
         destinations.sort_by_key(|destination| destination.id);
         let batch_destinations = (0u32..)

@@ -15,19 +15,22 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use tidings_model::{DestinationId, SegmentId, Timestamp, Unsegment};
 use tidings_rules::{SegmentProgram, SegmentRule};
 
-/// A catalog of six traits, one folder, four segments and three destinations.
+/// A catalog of one data source with a control, six traits, one folder, four segments and three
+/// destinations.
 fn catalogs() -> impl Strategy<Value = String> {
-    let traits = vec(select(vec!["", "ttl=0", "ttl=1", "ttl=3", "ttl=40"]), 6);
+    let ttl = select(vec!["", "ttl=0", "ttl=1", "ttl=3", "ttl=40"]);
+    let owner = select(vec!["", "", "", "", "of=7"]);
+    let traits = vec((ttl, owner), 6);
     let in_folder = vec(any::<bool>(), 6);
     let segments = vec((rules(), prop::bool::weighted(0.1)), 4);
     let destinations = vec(destinations(), 3);
     (traits, in_folder, segments, destinations).prop_map(
         |(traits, in_folder, segments, destinations)| {
-            let mut text = "trait 90 folder\n".to_owned();
-            for (id, (ttl, in_folder)) in (1..).zip(traits.iter().zip(in_folder)) {
+            let mut text = "source 7 pii\ntrait 90 folder\n".to_owned();
+            for (id, ((ttl, owner), in_folder)) in (1..).zip(traits.iter().zip(in_folder)) {
                 let onboarded = if id > 4 { "onboarded" } else { "" };
                 let folder = if in_folder { "in=90" } else { "" };
-                text += &format!("trait {id} {onboarded} {ttl} {folder}\n");
+                text += &format!("trait {id} {onboarded} {ttl} {owner} {folder}\n");
             }
             for (id, (rule, paused)) in (10..).zip(segments) {
                 let paused = if paused { "paused " } else { "" };
@@ -79,8 +82,11 @@ fn destinations() -> impl Strategy<Value = String> {
         ]),
         select(vec!["", "", "max=2", "max=0"]),
         select(vec!["", "", "batch", "when_seen"]),
+        select(vec!["", "", "", "labels=pii", "labels=offsite_targeting"]),
     )
-        .prop_map(|(ids, map, max, unsegment)| format!("{ids} map={map} {max} {unsegment}"))
+        .prop_map(|(ids, map, max, unsegment, labels)| {
+            format!("{ids} map={map} {max} {unsegment} {labels}")
+        })
 }
 
 /// The destination of [`mappings_with_days`].
@@ -321,7 +327,7 @@ proptest! {
     fn a_difference_foretells_what_a_catalog_changes(
         catalog in catalogs(),
         other in catalogs(),
-        taken in vec(prop::bool::weighted(0.2), 14),
+        taken in vec(prop::bool::weighted(0.2), 15),
         steps in steps(true),
     ) {
         // A few lines of another catalog, which has the same entries.

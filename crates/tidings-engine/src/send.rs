@@ -634,4 +634,6 @@ impl Profile {
 }
 
 #[cfg(test)]
+mod export_tests;
+#[cfg(test)]
 mod tests;

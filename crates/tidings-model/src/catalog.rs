@@ -2,13 +2,15 @@
 //!
 //! Rules are kept as text here; `tidings-rules` parses them and `tidings-engine` compiles the whole.
 
-use crate::{DataSourceId, DestinationId, SecretRef, SegmentId, Timestamp, TraitId, UtcDay};
+use crate::{
+    DataSourceId, DestinationId, ExportUses, SecretRef, SegmentId, Timestamp, TraitId, UtcDay,
+};
 use std::time::Duration;
 
 /// Everything that is configured about traits, segments and destinations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalog {
-    /// Data sources, without the built-in global ones.
+    /// Data sources. Of the built-in global ones only those that have export controls.
     pub data_sources: Vec<DataSource>,
     /// Traits.
     pub traits: Vec<Trait>,
@@ -27,6 +29,8 @@ pub struct DataSource {
     pub name: String,
     /// What its ids identify.
     pub kind: DataSourceKind,
+    /// The uses that are forbidden of its traits.
+    pub export_controls: ExportUses,
 }
 
 /// What the ids of a data source identify.
@@ -140,6 +144,8 @@ pub struct Destination {
     pub max_mappings: u32,
     /// The daily batch, if there is one.
     pub batch: Option<Batch>,
+    /// The uses that it makes of what it is told.
+    pub export_labels: ExportUses,
     /// Details of the wire format.
     pub wire: WireSettings,
     /// A paused destination is sent nothing.

@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod event;
+pub mod export;
 pub mod id;
 pub mod limits;
 mod plant;
@@ -20,6 +21,7 @@ pub use catalog::{
     TraitKind, Unsegment, Unsynced, WireSettings,
 };
 pub use event::{AuthState, DeclaredId, Event, Signals};
+pub use export::{ExportBlock, ExportUse, ExportUses};
 pub use id::{DataSourceId, DestinationId, DeviceUuid, IdError, RegionId, SegmentId, TraitId};
 pub use secret::SecretRef;
 pub use time::{Millis, Timestamp, TimestampError, UtcDay};

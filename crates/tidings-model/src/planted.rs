@@ -65,6 +65,10 @@ pub enum Planted {
     MappingEndInclusive,
     /// A paused segment takes new members.
     PausedTakesMembers,
+    /// What an export control forbids is sent.
+    ExportBlockIgnored,
+    /// The end of an export block is no mapping update.
+    ExportBlockEndForgotten,
     /// A device may be unseen for a day longer.
     IdleAfter121Days,
 }

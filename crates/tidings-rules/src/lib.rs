@@ -8,11 +8,14 @@
 //! - [`SegmentRule`] reads `1001T AND NOT frequency([4T,8T] <= 5D) >= 3`; [`SegmentProgram`] is its
 //!   evaluated form.
 //!
+//! [`SegmentExports`] says which uses of a segment the owners of its traits forbid.
+//!
 //! Every refusal is a [`RuleError`] that marks the place and names the rule that was broken.
 //! What prints parses back to the same tree. Nothing here knows a clock: `today` is an argument.
 #![forbid(unsafe_code)]
 
 mod error;
+mod export;
 mod expr;
 mod index;
 mod lex;
@@ -24,6 +27,7 @@ mod trait_rule;
 mod value;
 
 pub use error::{Place, RuleError, RuleErrorKind};
+pub use export::SegmentExports;
 pub use expr::Expr;
 pub use index::{Scratch, TraitRuleIndex};
 pub use program::{Realizations, SegmentProgram, Window};

@@ -1,28 +1,45 @@
 //! Mappings of a destination: `- { segment, value, start, end }`.
 
+use super::Referred;
 use crate::context::Context;
 use crate::fault::Remark;
-use crate::known::Ids;
 use crate::limits::MAPPINGS_MAX;
 use crate::record::Record;
 use crate::suggest::quote;
 use crate::value::{self, Value};
 use std::collections::HashMap;
-use tidings_model::{Mapping, SegmentId, UtcDay};
+use tidings_model::{ExportUses, Mapping, SegmentId, UtcDay};
 
 const KEYS: [&str; 4] = ["segment", "value", "start", "end"];
 
-/// Reads the list of mappings.
-pub(crate) fn read(value: Value<'_, '_>, segments: &Ids<()>, ctx: &Context<'_>) -> Vec<Mapping> {
+/// Reads the list of mappings of a destination with these labels.
+pub(crate) fn read(
+    value: Value<'_, '_>,
+    referred: &Referred<'_>,
+    labels: ExportUses,
+    ctx: &Context<'_>,
+) -> Vec<Mapping> {
     let mut repeats = Repeats::default();
     value.list(MAPPINGS_MAX, ctx, |item| {
-        let mapping = mapping(item, segments, ctx)?;
+        let mapping = mapping(item, referred, ctx)?;
+        if let Some(block) = referred.exports.block(mapping.segment, labels) {
+            let segment = mapping.segment;
+            let remark = Remark::new(format!(
+                "nothing of segment {segment} is sent: blocked by {block}"
+            ));
+            let label = block.forbidden.label();
+            ctx.warn(
+                item,
+                remark.hint(format!("the destination is labelled `{label}`")),
+            );
+        }
         repeats.check(&mapping, item, ctx);
         Some(mapping)
     })
 }
 
-fn mapping(value: Value<'_, '_>, segments: &Ids<()>, ctx: &Context<'_>) -> Option<Mapping> {
+fn mapping(value: Value<'_, '_>, referred: &Referred<'_>, ctx: &Context<'_>) -> Option<Mapping> {
+    let segments = referred.segments;
     let record = Record::open(value, &KEYS, ctx)?;
     let segment = record.required("segment", |value, ctx| segments.reference(value, ctx));
     let text = record.optional("value", value::name);

@@ -190,7 +190,7 @@ fn data_sources() {
     );
     check(
         "7",
-        ": expected a mapping with id, name, kind; found a number",
+        ": expected a mapping with id, name, kind, export_controls; found a number",
     );
     check(
         "{ id: 20914, name: A }",
@@ -199,6 +199,88 @@ fn data_sources() {
     check(
         "{ id: 20914, name: A, kind: cookie }",
         ": data source 20914 is built in: Android advertising ids (GAID), of the kind device",
+    );
+}
+
+#[test]
+fn export_controls_and_labels() {
+    let check_controls = |controls: &str, expected: &str| {
+        let expected = if expected.is_empty() {
+            String::new()
+        } else {
+            format!("catalog.yaml:1: data_sources[0]{expected}")
+        };
+        let text = format!("data_sources: [{{ id: 7, name: A, export_controls: {controls} }}]");
+        check(&text, &expected);
+    };
+    check_controls("[no_pii, no_onsite_targeting, no_offsite_targeting]", "");
+    check_controls("[no_onsite_personalization]", "");
+    check_controls("[]", "");
+    check_controls("no_pii", ".export_controls: expected a list, found text");
+    check_controls(
+        "[no_pi]",
+        ".export_controls[0]: `no_pi` is not one of no_pii, no_onsite_targeting, no_offsite_targeting, no_onsite_personalization (did you mean `no_pii`?)",
+    );
+    check_controls(
+        "[no_pii, ads]",
+        ".export_controls[1]: `ads` is not one of no_pii, no_onsite_targeting, no_offsite_targeting, no_onsite_personalization",
+    );
+    check_controls(
+        "[onsite_targeting]",
+        ".export_controls[0]: `onsite_targeting` is not one of no_pii, no_onsite_targeting, no_offsite_targeting, no_onsite_personalization (did you mean `no_onsite_targeting`?)",
+    );
+    check_controls(
+        "[no_pii, no_pii]",
+        ".export_controls[1]: `no_pii` is named twice",
+    );
+    check_destination("export_labels: [pii, onsite_personalization]", "");
+    check_destination(
+        "export_labels: [no_pii]",
+        "D.export_labels[0]: `no_pii` is not one of pii, onsite_targeting, offsite_targeting, onsite_personalization (did you mean `pii`?)",
+    );
+    check_destination(
+        "export_labels: [offsite]",
+        "D.export_labels[0]: `offsite` is not one of pii, onsite_targeting, offsite_targeting, onsite_personalization (did you mean `offsite_targeting`?)",
+    );
+    check_destination(
+        "export_labels: [[pii]]",
+        "D.export_labels[0]: expected text, found a list",
+    );
+}
+
+#[test]
+fn a_blocked_mapping_is_a_warning() {
+    let labelled = format!("{SOUND}    export_labels: [pii, onsite_targeting]\n");
+    check(&labelled, "");
+    let owned = labelled.replace("name: Checkout,", "name: Checkout, data_source: 12345,");
+    check(&owned, "");
+    let controlled = |control: &str| {
+        let controls = format!("name: Cookies, export_controls: [{control}]");
+        owned.replace("name: Cookies", &controls)
+    };
+    check(&controlled("no_offsite_targeting"), "");
+    check(
+        &controlled("no_onsite_targeting"),
+        "catalog.yaml:12: destinations[0].mappings[0]: nothing of segment 14356 is sent: blocked by export control no_onsite_targeting of data source 12345, through trait 1001 (the destination is labelled `onsite_targeting`)",
+    );
+    // In a folder, and by a built-in data source, wherever the sections stand.
+    let text = "
+destinations:
+  - { id: 3, name: D, client_id: c, url: 'https://d.example/', mappings: [{ segment: 2 }, { segment: 1 }], export_labels: [pii] }
+segments: [{ id: 1, name: S, rule: 1T }, { id: 2, name: S, rule: 9T AND NOT 1T }]
+traits:
+  - { id: 9, name: F, kind: folder }
+  - { id: 8, name: T, kind: third_party, folder: 9, data_source: 20914 }
+  - { id: 1, name: T }
+data_sources: [{ id: 20914, name: N, export_controls: [no_pii] }]
+";
+    check(
+        text,
+        "catalog.yaml:3: destinations[0].mappings[0]: nothing of segment 2 is sent: blocked by export control no_pii of data source 20914, through trait 8 (the destination is labelled `pii`)",
+    );
+    check(
+        &text.replace("name: N,", "name: N, kind: cookie,"),
+        "catalog.yaml:9: data_sources[0]: data source 20914 is built in: Android advertising ids (GAID), of the kind device",
     );
 }
 

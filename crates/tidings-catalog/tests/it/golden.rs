@@ -8,7 +8,7 @@ const FULL: &str = include_str!("full.yaml");
 fn a_full_catalog_is_read_as_written() {
     let loaded = read(FULL).unwrap_or_else(|faults| panic!("{faults:#?}"));
     insta::assert_debug_snapshot!(loaded.catalog);
-    let warning = "catalog.yaml:47: destinations[1].url: the address is private";
+    let warning = "catalog.yaml:49: destinations[1].url: the address is private";
     assert_eq!(report(FULL), warning);
 }
 

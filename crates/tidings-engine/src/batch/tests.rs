@@ -12,8 +12,8 @@ use std::{
 };
 use tidings_model::{
     AuthState, Batch, Catalog, DataSource, DataSourceId, DataSourceKind, DeclaredId, Destination,
-    DestinationId, Event, FailurePolicy, Mapping, Segment, SegmentId, Status, Trait, TraitId,
-    TraitKind, Unsegment, Unsynced, UtcDay, WireSettings,
+    DestinationId, Event, ExportUse, ExportUses, FailurePolicy, Mapping, Segment, SegmentId,
+    Status, Trait, TraitId, TraitKind, Unsegment, Unsynced, UtcDay, WireSettings,
 };
 
 const D: DestinationId = DestinationId(7);
@@ -49,6 +49,7 @@ fn catalog() -> Catalog {
                 id,
                 name: String::new(),
                 kind: DataSourceKind::Cookie,
+                export_controls: ExportUses::default(),
             })
             .into(),
         traits: (1..6).map(trait_).collect(),
@@ -78,6 +79,7 @@ fn catalog() -> Catalog {
                 every: std::time::Duration::from_secs(86_400),
                 at_minute: 120,
             }),
+            export_labels: ExportUses::default(),
             wire: WireSettings::default(),
             status: Status::Active,
         }],
@@ -332,6 +334,8 @@ impl World {
                 self.moment.epoch += 1;
             }
             "pause" => self.edit(|catalog| segment(catalog, Status::Paused)),
+            "block" => self.edit(|catalog| catalog.traits[0].data_source = Some(NAMESPACES[1])),
+            "unblock" => self.edit(|catalog| catalog.traits[0].data_source = None),
             "resume" => self.edit(|catalog| segment(catalog, Status::Active)),
             "end" => self.edit(|catalog| mapping(catalog, None, UtcDay::from_date(2016, 1, 1))),
             "start-10th" => {
@@ -390,6 +394,28 @@ fn a_device_that_entered_and_left_between_batches_is_not_sent() {
     check(
         "link a; + 1; real; batch; - 1; real; marked; + 1; real; marked; batch",
         "real a: 10=1; batch a: 10=1; real a: 10=0; marked; real a: 10=1; not marked",
+    );
+}
+
+/// Trait 1 goes over to a data source with a control, and comes back.
+#[test]
+fn a_batch_tells_nothing_that_an_export_control_blocks() {
+    let check = |steps: &str, expected: &str| {
+        let controlled = |catalog: &mut Catalog| {
+            let uses: ExportUses = [ExportUse::OffsiteTargeting].into_iter().collect();
+            catalog.data_sources[1].export_controls = uses;
+            catalog.destinations[0].export_labels = uses;
+        };
+        check_with(controlled, steps, expected);
+    };
+    check(
+        "link a; block; + 1; + 2; real; batch; marked; unblock; + 6; real; batch; marked",
+        "real a: 20=1; batch a: 20=1; not marked; real a: 10=1 20=1; batch a: 10=1; not marked",
+    );
+    // The zero waits for the end of the block, in real time and in the batch.
+    check(
+        "link a; + 1; real; batch; block; - 1; real; batch; unblock; + 6; real; batch; batch",
+        "real a: 10=1; batch a: 10=1; real a: 10=0; batch a: 10=0",
     );
 }
 

@@ -3,9 +3,10 @@
 use super::segments::CompiledSegment;
 use std::sync::Arc;
 use tidings_model::{
-    Catalog, DataSourceId, Destination, DestinationId, SegmentId, Status, Timestamp, Unsegment,
-    Unsynced, UtcDay, planted,
+    Catalog, DataSourceId, Destination, DestinationId, ExportBlock, SegmentId, Status, Timestamp,
+    Unsegment, Unsynced, UtcDay, planted,
 };
+use tidings_rules::SegmentExports;
 
 /// What the engine needs of a destination.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct CompiledMapping {
     pub(crate) segment: SegmentId,
     pub(crate) value: Option<Arc<str>>,
     pub(crate) segment_status: Status,
+    /// The export control that keeps everything of the segment back, if one does.
+    pub(crate) block: Option<ExportBlock>,
     pub(crate) start: Option<Timestamp>,
     pub(crate) end: Option<Timestamp>,
 }
@@ -49,6 +52,28 @@ impl CompiledDestination {
         let rest = self.mappings.get(from..).unwrap_or_default();
         let count = rest.partition_point(|mapping| mapping.segment == segment);
         rest.get(..count).unwrap_or_default()
+    }
+
+    /// The export control that keeps everything about the segment back: neither 1 nor 0 is sent.
+    /// `None` also when the segment is not mapped. Of several controls it is the first by control,
+    /// data source and trait.
+    #[must_use]
+    pub fn block_of(&self, segment: SegmentId) -> Option<&ExportBlock> {
+        self.mappings_of(segment).first()?.block.as_ref()
+    }
+
+    /// The mapped segments that an export control keeps back, ascending, each once.
+    ///
+    /// # Cost
+    /// Linear in the mappings.
+    pub fn blocks(&self) -> impl Iterator<Item = (SegmentId, &ExportBlock)> {
+        let of_one = self
+            .mappings
+            .chunk_by(|one, next| one.segment == next.segment);
+        of_one.filter_map(|mappings| {
+            let first = mappings.first()?;
+            Some((first.segment, first.block.as_ref()?))
+        })
     }
 
     /// Whether anything about the segment may be sent now. A paused destination counts as one that
@@ -80,8 +105,7 @@ impl CompiledDestination {
         now: Timestamp,
     ) -> impl Iterator<Item = &CompiledMapping> {
         let mappings = self.mappings_of(segment).iter();
-        mappings
-            .filter(move |mapping| mapping.segment_status == Status::Active && !mapping.ended(now))
+        mappings.filter(move |mapping| mapping.is_open() && !mapping.ended(now))
     }
 
     /// Whether nothing about the segment will ever be sent again by what is mapped now.
@@ -92,11 +116,16 @@ impl CompiledDestination {
 }
 
 impl CompiledMapping {
-    /// Active while start 00:00:00Z <= now < end 00:00:00Z, and its segment is not paused.
+    /// Active while start 00:00:00Z <= now < end 00:00:00Z, and its segment is neither paused nor
+    /// blocked by an export control.
     pub(crate) fn deliverable(&self, now: Timestamp) -> bool {
-        self.segment_status == Status::Active
-            && self.start.is_none_or(|start| start <= now)
-            && !self.ended(now)
+        self.is_open() && self.start.is_none_or(|start| start <= now) && !self.ended(now)
+    }
+
+    /// Whether, but for its days, anything may be sent by it.
+    fn is_open(&self) -> bool {
+        let is_blocked = planted!(ExportBlockIgnored, false, self.block.is_some());
+        self.segment_status == Status::Active && !is_blocked
     }
 
     fn ended(&self, now: Timestamp) -> bool {
@@ -134,6 +163,7 @@ pub(crate) fn same_text(a: (SegmentId, Option<&str>), b: (SegmentId, Option<&str
 pub(super) fn compile_destination(
     destination: &Destination,
     segments: &[CompiledSegment],
+    exports: &SegmentExports,
 ) -> CompiledDestination {
     let mut mappings: Vec<_> = destination
         .mappings
@@ -146,6 +176,7 @@ pub(super) fn compile_destination(
                 .ok()
                 .and_then(|index| segments.get(index))
                 .map_or(Status::Paused, |segment| segment.status),
+            block: exports.block(mapping.segment, destination.export_labels),
             start: mapping.start.map(UtcDay::start),
             end: mapping.end.map(UtcDay::start),
         })

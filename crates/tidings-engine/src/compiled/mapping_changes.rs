@@ -3,10 +3,11 @@
 //! A changed mapping is told when a device of its segment is seen next, and that may be many versions
 //! later. So the list is carried from version to version instead of comparing two of them.
 
-use tidings_model::{Catalog, DestinationId, Mapping, SegmentId, Status};
+use tidings_model::{Catalog, DestinationId, Mapping, SegmentId, Status, planted};
+use tidings_rules::SegmentExports;
 
 /// For every segment, ascending: the generation of the catalog in which a mapping of it was added,
-/// changed or removed last, or it went back to work after a pause. Kept beside the profiles, since a
+/// changed or removed last, or it went back to work after a pause or an export block. Kept beside the profiles, since a
 /// device may be seen again many versions later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MappingChanges(pub Vec<(SegmentId, u32)>);
@@ -46,9 +47,16 @@ impl MappingChanges {
     }
 }
 
-/// Everything about mappings whose change is a mapping update: segment, destination, the segment's
-/// status, and what the mapping says.
-type MappedSegment<'a> = (SegmentId, DestinationId, Status, &'a Mapping);
+/// Everything about mappings whose change is a mapping update: segment, destination, whether the
+/// segment is at work and free of export blocks there, and what the mapping says.
+type MappedSegment<'a> = (SegmentId, DestinationId, (Status, Export), &'a Mapping);
+
+/// Whether an export control keeps a segment back. Which one does makes no difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Export {
+    Free,
+    Blocked,
+}
 
 fn mapped_segments(catalog: &Catalog) -> std::collections::HashSet<MappedSegment<'_>> {
     let status: std::collections::HashMap<_, _> = catalog
@@ -56,6 +64,7 @@ fn mapped_segments(catalog: &Catalog) -> std::collections::HashSet<MappedSegment
         .iter()
         .map(|segment| (segment.id, segment.status))
         .collect();
+    let exports = SegmentExports::of_catalog(catalog);
     let mut mapped = std::collections::HashSet::new();
     for destination in &catalog.destinations {
         for mapping in &destination.mappings {
@@ -63,7 +72,11 @@ fn mapped_segments(catalog: &Catalog) -> std::collections::HashSet<MappedSegment
                 .get(&mapping.segment)
                 .copied()
                 .unwrap_or(Status::Paused);
-            mapped.insert((mapping.segment, destination.id, status, mapping));
+            let export = match exports.block(mapping.segment, destination.export_labels) {
+                Some(_) => planted!(ExportBlockEndForgotten, Export::Free, Export::Blocked),
+                None => Export::Free,
+            };
+            mapped.insert((mapping.segment, destination.id, (status, export), mapping));
         }
     }
     mapped

@@ -1,12 +1,13 @@
 //! What follows for devices and partners when one catalog takes the place of another.
 
 use super::{Change, Entry, EntryChange, remapped};
+use crate::GLOBAL_DATA_SOURCES;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tidings_model::{
-    Catalog, DataSourceId, Destination, DestinationId, Mapping, SegmentId, Status, Trait, TraitId,
-    TraitKind,
+    Catalog, DataSourceId, Destination, DestinationId, ExportBlock, Mapping, SegmentId, Status,
+    Trait, TraitId, TraitKind,
 };
-use tidings_rules::SegmentRule;
+use tidings_rules::{SegmentExports, SegmentRule};
 
 /// One consequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub enum Consequence {
     MappingGone(DestinationId, SegmentId),
     /// The segment is sent under other texts: under this one the partner hears no 0.
     TextGone(DestinationId, SegmentId, String),
+    /// An export control keeps the segment from the destination: it hears neither 1 nor 0.
+    BlockBegins(DestinationId, SegmentId, ExportBlock),
+    /// No export control keeps the segment from the destination any more.
+    BlockEnds(DestinationId, SegmentId),
     /// The destination is told of devices as they change or are seen.
     DestinationBegins(DestinationId),
     /// Nothing is sent to the destination any more; what it was still to be told is dropped.
@@ -71,6 +76,8 @@ impl Consequence {
             Self::ToldAgain(_) => "told_again",
             Self::MappingGone(..) => "mapping_gone",
             Self::TextGone(..) => "text_gone",
+            Self::BlockBegins(..) => "block_begins",
+            Self::BlockEnds(..) => "block_ends",
             Self::DestinationBegins(_) => "destination_begins",
             Self::DestinationGone(_) => "destination_gone",
             Self::DestinationPaused(_) => "destination_paused",
@@ -87,7 +94,8 @@ pub(super) fn of(old: &Catalog, new: &Catalog, changes: &[EntryChange]) -> Vec<C
     let mut found = Vec::new();
     for EntryChange { entry, change, .. } in changes {
         match (*entry, change) {
-            (Entry::DataSource(id), Change::Removed) => {
+            // A built-in one that loses its entry, and its export controls with it, still exists.
+            (Entry::DataSource(id), Change::Removed) if !GLOBAL_DATA_SOURCES.contains(&id) => {
                 found.push(Consequence::DataSourceGone(id));
             }
             (Entry::Trait(id), Change::Removed) => found.push(Consequence::TraitGone(id)),
@@ -109,11 +117,23 @@ pub(super) fn of(old: &Catalog, new: &Catalog, changes: &[EntryChange]) -> Vec<C
     );
     let before = by_id(&old.destinations);
     let after = by_id(&new.destinations);
+    let (forbidden, forbids) = (
+        SegmentExports::of_catalog(old),
+        SegmentExports::of_catalog(new),
+    );
     for (id, destination) in &after {
-        match before.get(id) {
+        let earlier = before.get(id);
+        match earlier {
             None => begins(destination, &mut found),
             Some(old) => destination_changes(old, destination, &mut found),
         }
+        let earlier = earlier.map_or_else(BTreeMap::new, |old| blocks(old, &forbidden));
+        block_changes(
+            destination,
+            &earlier,
+            &blocks(destination, &forbids),
+            &mut found,
+        );
     }
     let gone = before.keys().filter(|id| !after.contains_key(id));
     found.extend(gone.map(|id| Consequence::DestinationGone(*id)));
@@ -235,6 +255,34 @@ fn destination_changes(old: &Destination, new: &Destination, found: &mut Vec<Con
         (Some(_), None) => found.push(Consequence::BatchesEnd(id)),
         (Some(_), Some(_)) | (None, None) => {}
     }
+}
+
+/// The mapped segments that an export control keeps from the destination.
+fn blocks(destination: &Destination, exports: &SegmentExports) -> BTreeMap<SegmentId, ExportBlock> {
+    let mapped = destination.mappings.iter().map(|mapping| mapping.segment);
+    mapped
+        .filter_map(|segment| Some((segment, exports.block(segment, destination.export_labels)?)))
+        .collect()
+}
+
+/// Blocks that begin, with the mapping or under it, and blocks that end while the mapping goes on.
+fn block_changes(
+    destination: &Destination,
+    before: &BTreeMap<SegmentId, ExportBlock>,
+    after: &BTreeMap<SegmentId, ExportBlock>,
+    found: &mut Vec<Consequence>,
+) {
+    let id = destination.id;
+    let begun = after
+        .iter()
+        .filter(|(segment, _)| !before.contains_key(*segment));
+    found.extend(begun.map(|(segment, block)| Consequence::BlockBegins(id, *segment, *block)));
+    let mapped: BTreeSet<_> = destination.mappings.iter().map(|m| m.segment).collect();
+    let ended = before
+        .keys()
+        .filter(|segment| !after.contains_key(*segment));
+    let ended = ended.filter(|segment| mapped.contains(*segment));
+    found.extend(ended.map(|segment| Consequence::BlockEnds(id, *segment)));
 }
 
 /// Texts that were sent and are not any more, of segments that still are.

@@ -38,7 +38,12 @@ impl Fields {
 }
 
 pub(super) fn of_data_source(old: &DataSource, new: &DataSource) -> Vec<FieldChange> {
-    let DataSource { id: _, name, kind } = old;
+    let DataSource {
+        id: _,
+        name,
+        kind,
+        export_controls,
+    } = old;
     let mut fields = Fields::default();
     fields.plain("name", name, &new.name);
     fields.add("kind", kind, &new.kind, |kind| {
@@ -48,6 +53,12 @@ pub(super) fn of_data_source(old: &DataSource, new: &DataSource) -> Vec<FieldCha
             DataSourceKind::CrossDevice => "cross_device",
         })
     });
+    fields.add(
+        "export_controls",
+        export_controls,
+        &new.export_controls,
+        |uses| list_of(uses.iter().map(|one| word(one.control()))),
+    );
     fields.0
 }
 
@@ -130,6 +141,7 @@ pub(super) fn of_destination(old: &Destination, new: &Destination) -> Vec<FieldC
         supports_unsegment,
         max_mappings,
         batch,
+        export_labels,
         wire,
         status,
     } = old;
@@ -190,6 +202,9 @@ pub(super) fn of_destination(old: &Destination, new: &Destination) -> Vec<FieldC
     fields.plain("max_mappings", max_mappings, &new.max_mappings);
     fields.add("batch", batch, &new.batch, |batch| {
         batch.as_ref().map_or_else(none, show_batch)
+    });
+    fields.add("export_labels", export_labels, &new.export_labels, |uses| {
+        list_of(uses.iter().map(|one| word(one.label())))
     });
     of_wire(&mut fields, wire, &new.wire);
     fields.add("status", status, &new.status, show_status);

@@ -100,6 +100,75 @@ fn tells_what_pauses_and_deletions_keep_from_partners() {
 }
 
 #[test]
+fn tells_which_blocks_begin_and_end() {
+    let labelled = ("ids=5 map", "ids=5 labels=pii map");
+    let owned = ("trait 3", "trait 3 of=7");
+    let controlled = ("trait 2", "source 7 pii\ntrait 2");
+    check(&[labelled, owned], "");
+    check(
+        &[labelled, ("trait 2", "trait 2 of=7"), controlled],
+        "segment 11 told_again, destination 100 block_begins",
+    );
+    let through_folder = [labelled, owned, controlled, ("map=10,11", "map=10,12")];
+    check(
+        &through_folder,
+        "segment 11 told_again, segment 12 told_again, destination 100 mapping_gone, \
+         destination 100 block_begins",
+    );
+    // Seen from the other side.
+    let blocked = OLD
+        .replace("ids=5", "ids=5 labels=pii")
+        .replace("trait 2", "source 7 pii\ntrait 2 of=7");
+    let diff = CatalogDiff::between(&catalog(&blocked), &catalog(OLD));
+    assert_snapshot!(diff, @r#"
+    ~ data source 7 ""
+        export_controls: [no_pii] -> []
+    ~ trait 2 ""
+        data_source: 7 -> none
+    ~ destination 100 ""
+        export_labels: [pii] -> []
+
+    what follows:
+      segment 11: what is mapped of it differs: members hear all their segments again when they are seen next
+      destination 100: no export control blocks segment 11 any more: it is told of members, and of the 0 it is owed, when they are seen next
+    "#);
+    let other = blocked.replace("map=10,11", "map=10");
+    let diff = CatalogDiff::between(&catalog(&blocked), &catalog(&other));
+    let codes: Vec<_> = diff.consequences.iter().map(Consequence::code).collect();
+    assert_eq!(codes, ["told_again", "mapping_gone"]);
+    // A new destination may be blocked from the beginning.
+    let without = blocked.lines().filter(|line| !line.contains("dest"));
+    let without = without.collect::<Vec<_>>().join("\n");
+    let diff = CatalogDiff::between(&catalog(&without), &catalog(&blocked));
+    let codes: Vec<_> = diff.consequences.iter().map(Consequence::code).collect();
+    let expected = [
+        "told_again",
+        "told_again",
+        "destination_begins",
+        "block_begins",
+    ];
+    assert_eq!(codes, expected);
+}
+
+#[test]
+fn a_built_in_data_source_that_loses_its_controls_is_not_gone() {
+    let mut old = catalog(OLD);
+    old.data_sources[0].id = tidings_model::DataSourceId(20914);
+    let diff = CatalogDiff::between(
+        &old,
+        &tidings_model::Catalog {
+            data_sources: old.data_sources[1..].to_vec(),
+            ..old.clone()
+        },
+    );
+    assert_eq!(
+        (diff.changes.len(), diff.consequences.len()),
+        (1, 0),
+        "{diff}"
+    );
+}
+
+#[test]
 fn tells_what_becomes_of_destinations() {
     check(
         &[("map=10,11", "map=10,11 paused")],

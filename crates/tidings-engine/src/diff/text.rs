@@ -131,6 +131,16 @@ impl Display for Consequence {
                 "destination {destination}: segment {segment} is not sent as {text:?} any more: \
                  under that text no 0 follows a 1"
             ),
+            Self::BlockBegins(destination, segment, block) => write!(
+                f,
+                "destination {destination}: blocked for segment {segment} by {block}: it hears \
+                 neither 1 nor 0 of it"
+            ),
+            Self::BlockEnds(destination, segment) => write!(
+                f,
+                "destination {destination}: no export control blocks segment {segment} any more: it \
+                 is told of members, and of the 0 it is owed, when they are seen next"
+            ),
             Self::DestinationBegins(id) => write!(
                 f,
                 "destination {id}: it is told of devices when they change, or are seen next"

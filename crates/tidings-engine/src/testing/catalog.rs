@@ -4,17 +4,17 @@ use super::DAY_0;
 use std::time::Duration;
 use tidings_model::{
     Batch, Catalog, DataSource, DataSourceId, DataSourceKind, Destination, DestinationId,
-    FailurePolicy, Mapping, Segment, SegmentId, Status, Trait, TraitId, TraitKind, Unsegment,
-    Unsynced, UtcDay, WireSettings,
+    ExportUse, ExportUses, FailurePolicy, Mapping, Segment, SegmentId, Status, Trait, TraitId,
+    TraitKind, Unsegment, Unsynced, UtcDay, WireSettings,
 };
 
 /// A line is one of
-/// - `trait ID [onboarded] [folder] [ttl=DAYS] [in=FOLDER] [when=KEY]`, the last with the rule
-///   `KEY == "1"`;
+/// - `trait ID [onboarded] [folder] [ttl=DAYS] [in=FOLDER] [of=DATA SOURCE] [when=KEY]`, the last
+///   with the rule `KEY == "1"`;
+/// - `source ID CONTROL,..`: the uses that the data source forbids, by their labels;
 /// - `segment ID [paused] EXPRESSION`;
 /// - `dest ID [ids=NAMESPACE,..] map=MAPPING,.. [max=MAPPINGS] [batch] [when_seen] [blank]
-///   [paused]`, where
-///   a mapping is `SEGMENT[:TEXT][@DAY..DAY]`.
+///   [paused] [labels=LABEL,..]`, where a mapping is `SEGMENT[:TEXT][@DAY..DAY]`.
 ///
 /// The data sources 1 to 99 exist.
 pub(crate) fn parse(text: &str) -> Catalog {
@@ -24,6 +24,7 @@ pub(crate) fn parse(text: &str) -> Catalog {
             id: DataSourceId(id),
             name: String::new(),
             kind: DataSourceKind::Cookie,
+            export_controls: ExportUses::default(),
         });
     }
     for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
@@ -32,6 +33,11 @@ pub(crate) fn parse(text: &str) -> Catalog {
         let id = id.parse().expect(line);
         match kind {
             "trait" => catalog.traits.push(trait_(id, rest)),
+            "source" => {
+                let mut sources = catalog.data_sources.iter_mut();
+                let source = sources.find(|source| source.id == DataSourceId(id));
+                source.expect(line).export_controls = uses(rest);
+            }
             "segment" => catalog.segments.push(segment(id, rest)),
             "dest" => catalog.destinations.push(destination(id, rest)),
             _ => panic!("{line}"),
@@ -55,6 +61,7 @@ fn trait_(id: u32, rest: &str) -> Trait {
             ("onboarded", _) => trait_.kind = TraitKind::Onboarded,
             ("folder", _) => trait_.kind = TraitKind::Folder,
             ("ttl", days) => trait_.ttl_days = days.parse().unwrap(),
+            ("of", source) => trait_.data_source = Some(DataSourceId(source.parse().unwrap())),
             ("in", folder) => trait_.folder = Some(TraitId(folder.parse().unwrap())),
             ("when", key) => trait_.rule = Some(format!("{key} == \"1\"")),
             _ => panic!("{word}"),
@@ -99,6 +106,7 @@ fn destination(id: u32, rest: &str) -> Destination {
         supports_unsegment: true,
         max_mappings: 1,
         batch: None,
+        export_labels: ExportUses::default(),
         wire: WireSettings::default(),
         status: Status::Active,
     };
@@ -112,6 +120,7 @@ fn destination(id: u32, rest: &str) -> Destination {
                 destination.mappings = mappings.split(',').map(mapping).collect();
             }
             ("max", count) => destination.max_mappings = count.parse().unwrap(),
+            ("labels", labels) => destination.export_labels = uses(labels),
             ("paused", _) => destination.status = Status::Paused,
             ("blank", _) => destination.unsynced = Unsynced::Blank,
             ("no_zeros", _) => destination.supports_unsegment = false,
@@ -127,6 +136,14 @@ fn destination(id: u32, rest: &str) -> Destination {
         }
     }
     destination
+}
+
+fn uses(labels: &str) -> ExportUses {
+    let one = |label: &str| {
+        let mut all = ExportUse::ALL.into_iter();
+        all.find(|one| one.label() == label).expect("a label")
+    };
+    labels.split(',').map(one).collect()
 }
 
 fn mapping(text: &str) -> Mapping {

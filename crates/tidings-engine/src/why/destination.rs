@@ -5,7 +5,8 @@ use crate::{
     compiled::CompiledMapping, send,
 };
 use tidings_model::{
-    DataSourceId, Destination, DestinationId, SegmentId, Status, Timestamp, Unsegment, Unsynced,
+    DataSourceId, Destination, DestinationId, ExportBlock, SegmentId, Status, Timestamp, Unsegment,
+    Unsynced,
 };
 
 /// One destination, explained.
@@ -55,6 +56,8 @@ pub enum MappingState {
     Deliverable,
     /// Its segment is paused.
     SegmentPaused,
+    /// An export control forbids what the destination is labelled with.
+    ExportBlocked(ExportBlock),
     /// Its first day is still to come.
     NotBefore(Timestamp),
     /// Its days are over.
@@ -134,6 +137,7 @@ impl Answer {
             Self::NothingToTell => "nothing_to_tell",
             Self::NotMapped => "not_mapped",
             Self::Undeliverable(MappingState::SegmentPaused) => "segment_paused",
+            Self::Undeliverable(MappingState::ExportBlocked(_)) => "export_blocked",
             Self::Undeliverable(MappingState::NotBefore(_)) => "mapping_not_begun",
             Self::Undeliverable(MappingState::Ended(_)) => "mapping_ended",
             Self::Undeliverable(MappingState::Deliverable) => "undeliverable",
@@ -207,7 +211,12 @@ fn mapping_state(mapping: &CompiledMapping, now: Timestamp) -> MappingState {
     match (mapping.start, mapping.end) {
         (_, Some(end)) if end <= now => MappingState::Ended(end),
         (Some(start), _) if now < start => MappingState::NotBefore(start),
-        _ => MappingState::SegmentPaused,
+        _ => match mapping.block {
+            Some(block) if mapping.segment_status == Status::Active => {
+                MappingState::ExportBlocked(block)
+            }
+            _ => MappingState::SegmentPaused,
+        },
     }
 }
 

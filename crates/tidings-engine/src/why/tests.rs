@@ -241,6 +241,13 @@ fn tells_why_a_partner_was_told_or_not() {
         "d0 see 1 5=x\ncatalog 1",
         "not told: the segment is paused",
     );
+    let blocked = ONE.replace("map=10", "map=10 labels=pii");
+    let blocked = format!("{blocked}\nsource 7 pii").replace("trait 1", "trait 1 of=7");
+    told(
+        &[ONE, &blocked],
+        "d0 see 1 5=x\nsend\ncatalog 1",
+        "not told: blocked by export control no_pii of data source 7, through trait 1",
+    );
     let blank = ONE.replace("ids=5", "blank");
     told(&[&blank], "d0 see 1", "1 is waiting");
 }

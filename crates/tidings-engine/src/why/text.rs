@@ -257,6 +257,7 @@ impl Display for MappingState {
         match self {
             Self::Deliverable => f.write_str("at work"),
             Self::SegmentPaused => f.write_str("the segment is paused"),
+            Self::ExportBlocked(block) => write!(f, "blocked by {block}"),
             Self::NotBefore(start) => write!(f, "begins {start}"),
             Self::Ended(end) => write!(f, "ended {end}"),
         }

@@ -9,8 +9,8 @@ use std::{
 use tidings_engine::{Applied, CompiledCatalog, Engine, MappingChanges, Moment, Profile};
 use tidings_model::{
     Catalog, DataSource, DataSourceId, DataSourceKind, DeclaredId, Destination, DestinationId,
-    Event, FailurePolicy, Mapping, Segment, SegmentId, Signals, Status, Timestamp, Trait, TraitId,
-    TraitKind, Unsegment, Unsynced, WireSettings,
+    Event, ExportUses, FailurePolicy, Mapping, Segment, SegmentId, Signals, Status, Timestamp,
+    Trait, TraitId, TraitKind, Unsegment, Unsynced, WireSettings,
 };
 
 struct Counting;
@@ -86,6 +86,7 @@ fn catalog() -> CompiledCatalog {
             id: DataSourceId(5),
             name: String::new(),
             kind: DataSourceKind::Cookie,
+            export_controls: ExportUses::default(),
         }],
         traits: traits.collect(),
         segments: segments.collect(),
@@ -117,6 +118,7 @@ fn destination(mappings: Vec<Mapping>) -> Destination {
         supports_unsegment: true,
         max_mappings: 1,
         batch: None,
+        export_labels: ExportUses::default(),
         wire: WireSettings::default(),
         status: Status::Active,
     }

@@ -5,7 +5,7 @@ use crate::Features;
 use std::time::Duration;
 use tidings_model::{
     Batch, Catalog, DataSource, DataSourceId, DataSourceKind, Destination, DestinationId,
-    FailurePolicy, Mapping, Segment, SegmentId, Status, Timestamp, Trait, TraitId, TraitKind,
+    ExportUses, FailurePolicy, Mapping, Segment, SegmentId, Status, Timestamp, Trait, TraitId, TraitKind,
     Unsegment, Unsynced, WireSettings,
 };
 
@@ -18,6 +18,7 @@ pub(super) fn catalog(random: &mut Random, features: Features, start: Timestamp)
         id,
         name: format!("ids {id}"),
         kind: DataSourceKind::Cookie,
+        export_controls: ExportUses::default(),
     });
     let traits: Vec<Trait> = (1..=random.between(2, 5))
         .map(|id| trait_(random, number(id)))
@@ -151,6 +152,7 @@ fn destination(
             every: Duration::from_secs(86_400),
             at_minute: *random.pick(&[0, 0, 1, 120, 1439]),
         }),
+        export_labels: ExportUses::default(),
         wire: WireSettings::default(),
         status: paused(random, 3),
     }

@@ -118,7 +118,15 @@ fn consequence(consequence: &Consequence) -> Value {
         | Consequence::SegmentResumed(id)
         | Consequence::SegmentGone(id)
         | Consequence::ToldAgain(id) => json!({ "segment": id.0 }),
-        Consequence::MappingGone(destination, segment) => {
+        Consequence::BlockBegins(destination, segment, block) => json!({
+            "destination": destination.0,
+            "segment": segment.0,
+            "control": block.forbidden.control(),
+            "data_source": block.data_source.0,
+            "trait": block.trait_id.0,
+        }),
+        Consequence::MappingGone(destination, segment)
+        | Consequence::BlockEnds(destination, segment) => {
             json!({ "destination": destination.0, "segment": segment.0 })
         }
         Consequence::TextGone(destination, segment, text) => {
