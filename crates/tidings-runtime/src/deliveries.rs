@@ -12,7 +12,7 @@ use crate::{
     inbox::Inbox,
     outlet::{Outlet, Tokens},
     pauses::Pauses,
-    stats::{DestinationStats, NamedStats, Paused},
+    stats::{DestinationStats, ExportBlocks, NamedStats, Paused},
     writer::{Control, Inboxes, WriterHandle},
 };
 use arc_swap::ArcSwap;
@@ -42,7 +42,7 @@ pub(crate) struct Deliveries {
 #[derive(Debug)]
 struct Running {
     destination: Arc<Destination>,
-    /// The catalog that it was started with.
+    /// The catalog in use.
     catalog: Arc<ActiveCatalog>,
     inbox: Arc<Inbox>,
     stats: Arc<DestinationStats>,
@@ -127,6 +127,10 @@ impl Deliveries {
                 let error = outlet.token.load().as_ref()?.configuration_error()?;
                 Some(error.to_string())
             }),
+            export_blocks: {
+                let compiled = running.catalog.compiled.destination(running.destination.id);
+                compiled.map_or_else(ExportBlocks::default, ExportBlocks::of)
+            },
         };
         running.values().map(named).collect()
     }
@@ -140,7 +144,11 @@ impl Deliveries {
         for destination in &catalog.catalog.destinations {
             let old = before.remove(&destination.id);
             let kept = match old {
-                Some(old) if *old.destination == *destination => old,
+                // What the catalog says elsewhere, as of export controls, is asked of the new one.
+                Some(old) if *old.destination == *destination => Running {
+                    catalog: Arc::clone(catalog),
+                    ..old
+                },
                 old => {
                     let (new, task) = self.start(destination, catalog, old);
                     starting.push(task);

@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 use tidings_dispatch::{Health, Outcome};
-use tidings_model::{DestinationId, Timestamp};
+use tidings_engine::CompiledDestination;
+use tidings_model::{DestinationId, ExportBlock, SegmentId, Timestamp};
 use tokio::sync::watch;
 
 /// Counters of the whole service since its start.
@@ -131,6 +132,31 @@ pub enum Paused {
     },
 }
 
+/// The mapped segments of a destination that export controls keep from it: neither 1 nor 0 is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExportBlocks {
+    /// How many.
+    pub count: usize,
+    /// The first [`Self::LISTED_MAX`] of them, ascending, each with what blocks it.
+    pub listed: Vec<(SegmentId, ExportBlock)>,
+}
+
+impl ExportBlocks {
+    /// One control may block thousands of mappings, and the figures are asked for every second.
+    pub const LISTED_MAX: usize = 100;
+
+    pub(crate) fn of(destination: &CompiledDestination) -> Self {
+        let mut blocks = Self::default();
+        for (segment, block) in destination.blocks() {
+            blocks.count += 1;
+            if blocks.listed.len() < Self::LISTED_MAX {
+                blocks.listed.push((segment, *block));
+            }
+        }
+        blocks
+    }
+}
+
 /// One destination's figures, named.
 #[derive(Clone, Debug)]
 pub struct NamedStats {
@@ -144,6 +170,8 @@ pub struct NamedStats {
     pub stats: std::sync::Arc<DestinationStats>,
     /// How the token endpoint refused its credentials, if it did: nothing is sent without a token.
     pub oauth_refused: Option<String>,
+    /// What export controls keep from it.
+    pub export_blocks: ExportBlocks,
 }
 
 /// Adds to a counter.

@@ -5,7 +5,7 @@ use crate::{
     courier::Pause,
     destination::read,
     server::Shared,
-    stats::{DestinationState, NamedStats, Paused},
+    stats::{DestinationState, ExportBlocks, NamedStats, Paused},
 };
 use axum::{
     Json,
@@ -168,6 +168,7 @@ pub(super) fn figures(named: &NamedStats) -> Value {
         "refused": refused,
         "secrets_refused": secrets_refused,
         "oauth_refused": named.oauth_refused,
+        "export_blocks": export_blocks(&named.export_blocks),
         "waiting": waiting,
         "held": held,
         "in_flight": in_flight,
@@ -186,6 +187,19 @@ pub(super) fn figures(named: &NamedStats) -> Value {
         "bytes_sent": read(&stats.bytes_sent),
         "attempt_micros": read(&stats.attempt_micros),
     })
+}
+
+/// The mappings that export controls keep back; some of them, if there are many.
+fn export_blocks(blocks: &ExportBlocks) -> Value {
+    let listed = blocks.listed.iter().map(|(segment, block)| {
+        json!({
+            "segment": segment.0,
+            "control": block.forbidden.control(),
+            "data_source": block.data_source.0,
+            "trait": block.trait_id.0,
+        })
+    });
+    json!({ "count": blocks.count, "mappings": listed.collect::<Vec<_>>() })
 }
 
 fn text(time: Option<Timestamp>) -> Option<String> {

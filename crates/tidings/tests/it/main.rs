@@ -12,6 +12,7 @@ mod backlog;
 mod batch_death;
 mod command_line;
 mod event_api;
+mod exports;
 mod failing_partners;
 mod full_disk;
 mod isolation;
