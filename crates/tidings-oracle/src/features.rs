@@ -35,6 +35,8 @@ pub struct Features {
     pub batches: bool,
     /// A segment mapped to one destination for two stretches of time.
     pub stretches: bool,
+    /// Export controls and labels, which begin and end to block by changes of the catalog.
+    pub exports: bool,
 }
 
 impl Features {
@@ -55,6 +57,7 @@ impl Features {
         kept_zeros: true,
         batches: true,
         stretches: true,
+        exports: true,
     };
 
     /// Only what an event makes happen at once: R1, R2 and first links.
@@ -74,6 +77,7 @@ impl Features {
         kept_zeros: false,
         batches: false,
         stretches: false,
+        exports: false,
     };
 
     /// Whether anything happens at midnight by itself.

@@ -1,6 +1,7 @@
 //! Random cases from a seed: small catalogs, and histories that crowd around the edges.
 
 mod catalog;
+mod export;
 mod history;
 mod random;
 mod rule;

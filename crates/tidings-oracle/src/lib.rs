@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod device;
+mod export;
 mod expr;
 mod features;
 pub mod generate;

@@ -54,6 +54,14 @@ impl SegmentRule {
     }
 }
 
+impl SegmentRule {
+    /// The traits that are named, wherever they stand.
+    pub(crate) fn traits(&self) -> Vec<TraitId> {
+        let terms = self.0.terms().into_iter();
+        terms.flat_map(|term| term.traits.iter().copied()).collect()
+    }
+}
+
 impl Count {
     fn holds(&self, today: UtcDay, times: &dyn Fn(TraitId) -> Vec<Timestamp>) -> bool {
         let mut count = 0;

@@ -2,7 +2,7 @@
 
 use crate::{Case, Happening, Version, What};
 use std::sync::Arc;
-use tidings_model::{Catalog, Event, Segment, Signals, Status, TraitId};
+use tidings_model::{Catalog, Event, ExportUses, Segment, Signals, Status, TraitId};
 
 /// Candidates tried at most; a case that is still large then is printed as it is.
 const TRIES_MAX: usize = 20_000;
@@ -187,8 +187,20 @@ fn smaller_versions(version: &Version) -> impl Iterator<Item = Arc<Version>> {
             }
         });
     }
+    for index in 0..catalog.data_sources.len() {
+        add(&|catalog| {
+            if let Some(one) = catalog.data_sources.get_mut(index) {
+                one.export_controls = ExportUses::default();
+            }
+        });
+    }
     for index in 0..catalog.traits.len() {
         add(&|catalog| drop(catalog.traits.remove(index)));
+        add(&|catalog| {
+            if let Some(one) = catalog.traits.get_mut(index) {
+                one.data_source = None;
+            }
+        });
         add(&|catalog| {
             if let Some(one) = catalog.traits.get_mut(index) {
                 one.rule = None;
@@ -215,6 +227,7 @@ fn smaller_versions(version: &Version) -> impl Iterator<Item = Arc<Version>> {
         set(&|one| one.max_linger = std::time::Duration::from_secs(1));
         set(&|one| one.max_mappings = 1);
         set(&|one| one.batch = None);
+        set(&|one| one.export_labels = ExportUses::default());
         set(&|one| one.unsegment = tidings_model::Unsegment::Immediate);
         set(&|one| one.id_data_sources.truncate(1));
         for mapping in 0..destination.mappings.len() {

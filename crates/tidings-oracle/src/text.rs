@@ -5,7 +5,9 @@
 //! written; [`is_exact`] says whether there is one, and the seed must do.
 
 use crate::{Case, Happening, What};
-use tidings_model::{Catalog, Destination, Event, Mapping, Status, TraitKind, Unsegment, Unsynced};
+use tidings_model::{
+    Catalog, Destination, Event, ExportUse, Mapping, Status, TraitKind, Unsegment, Unsynced,
+};
 
 /// Whether the files say everything.
 #[must_use]
@@ -93,9 +95,11 @@ pub fn yaml(catalog: &Catalog) -> String {
     let mut out = String::from("data_sources:\n");
     for one in &catalog.data_sources {
         let (id, name) = (one.id, quote(&one.name));
+        let controls = list(one.export_controls.iter().map(ExportUse::control));
+        let rest = format!("kind: cookie, export_controls: [{controls}]");
         line(
             &mut out,
-            &format!("  - {{ id: {id}, name: {name}, kind: cookie }}"),
+            &format!("  - {{ id: {id}, name: {name}, {rest} }}"),
         );
     }
     out.push_str("traits:\n");
@@ -110,7 +114,9 @@ pub fn yaml(catalog: &Catalog) -> String {
         let rule = one.rule.as_deref();
         let rule = rule.map_or_else(String::new, |rule| format!(", rule: {}", quote(rule)));
         let folder = one.folder.map(|folder| format!(", folder: {folder}"));
-        let rest = folder.unwrap_or_default() + &rule;
+        let source = one.data_source;
+        let source = source.map(|source| format!(", data_source: {source}"));
+        let rest = folder.unwrap_or_default() + &source.unwrap_or_default() + &rule;
         let text = format!("  - {{ id: {id}, name: {name}, kind: {kind}, ttl_days: {ttl}{rest} }}");
         line(&mut out, &text);
     }
@@ -166,6 +172,8 @@ fn destination(out: &mut String, one: &Destination) {
             &format!("    batch: {{ every: {hours}h, at: \"{at}\" }}"),
         );
     }
+    let labels = list(one.export_labels.iter().map(ExportUse::label));
+    line(out, &format!("    export_labels: [{labels}]"));
     if one.mappings.is_empty() {
         line(out, "    mappings: []");
     } else {

@@ -116,6 +116,12 @@ impl Version {
         rule.is_some_and(|rule| rule.holds(today, &times))
     }
 
+    /// The traits that the rule of the segment names.
+    pub(crate) fn read_by(&self, segment: SegmentId) -> Vec<TraitId> {
+        let rule = self.segment_rules.get(&segment);
+        rule.map_or_else(Vec::new, SegmentRule::traits)
+    }
+
     /// The mappings of the segment through which the destination may be told now.
     pub(crate) fn deliverable<'a>(
         &'a self,
@@ -124,7 +130,8 @@ impl Version {
         now: Timestamp,
     ) -> impl Iterator<Item = &'a Mapping> {
         let at_work = destination.status == Status::Active
-            && self.segments().any(|one| one == (segment, Status::Active));
+            && self.segments().any(|one| one == (segment, Status::Active))
+            && !self.is_blocked(destination, segment);
         destination
             .mappings
             .iter()

@@ -1,12 +1,12 @@
 //! Random catalogs: few of everything, so that things meet.
 
-use super::{Random, rule};
+use super::{Random, export, rule};
 use crate::Features;
 use std::time::Duration;
 use tidings_model::{
     Batch, Catalog, DataSource, DataSourceId, DataSourceKind, Destination, DestinationId,
-    ExportUses, FailurePolicy, Mapping, Segment, SegmentId, Status, Timestamp, Trait, TraitId, TraitKind,
-    Unsegment, Unsynced, WireSettings,
+    ExportUses, FailurePolicy, Mapping, Segment, SegmentId, Status, Timestamp, Trait, TraitId,
+    TraitKind, Unsegment, Unsynced, WireSettings,
 };
 
 /// The namespaces of every generated catalog.
@@ -39,12 +39,16 @@ pub(super) fn catalog(random: &mut Random, features: Features, start: Timestamp)
     let destinations = (1..=random.between(1, 3))
         .map(|id| destination(random, features, start, number(id), &segments))
         .collect();
-    Catalog {
+    let mut catalog = Catalog {
         data_sources: data_sources.into(),
         traits,
         segments,
         destinations,
+    };
+    if features.exports {
+        export::equip(random, &mut catalog);
     }
+    catalog
 }
 
 fn number(id: i64) -> u32 {

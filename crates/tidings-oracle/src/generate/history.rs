@@ -1,6 +1,6 @@
 //! Random histories: a few devices, and a clock that likes midnights and the ends of windows.
 
-use super::{Random, catalog, rule};
+use super::{Random, catalog, export, rule};
 use crate::{Features, Happening, Version, What};
 use std::{collections::BTreeSet, sync::Arc};
 use tidings_model::{
@@ -32,7 +32,7 @@ pub(super) fn history(
         let what = match random.below(100) {
             0..2 if features.opt_out => What::OptOut(random.pick(&devices).clone()),
             2..4 if features.delete => What::Delete(random.pick(&devices).clone()),
-            4..9 if features.catalog => {
+            4..11 if features.catalog => {
                 version = changed(random, features, &version, at);
                 What::Catalog(Arc::clone(&version))
             }
@@ -176,7 +176,7 @@ fn changed(
     at: Timestamp,
 ) -> Arc<Version> {
     let mut catalog = version.catalog.clone();
-    match random.below(5) {
+    match random.below(8) {
         0 => {
             let other = catalog::catalog(random, features, at).traits;
             for (one, other) in catalog.traits.iter_mut().zip(other) {
@@ -205,6 +205,7 @@ fn changed(
                 }
             }
         }
+        3..6 if features.exports => export::change(random, &mut catalog),
         _ => {
             let segments = catalog.segments.clone();
             for one in &mut catalog.destinations {

@@ -141,7 +141,7 @@ impl Oracle {
 }
 
 /// Segments of which a mapping was added, changed or removed, or that were paused or put back to
-/// work.
+/// work, or from which an export block was put on a destination or taken.
 fn changed_mappings(old: &Version, new: &Version) -> BTreeSet<SegmentId> {
     let all = |version: &Version| -> Vec<_> {
         let destinations = version.catalog.destinations.iter();
@@ -151,7 +151,8 @@ fn changed_mappings(old: &Version, new: &Version) -> BTreeSet<SegmentId> {
                 mappings.map(|mapping| {
                     let mut segments = version.segments();
                     let status = segments.find(|(id, _)| *id == mapping.segment);
-                    (destination.id, mapping.clone(), status)
+                    let blocked = version.is_blocked(destination, mapping.segment);
+                    (destination.id, mapping.clone(), status, blocked)
                 })
             })
             .collect()
@@ -160,6 +161,6 @@ fn changed_mappings(old: &Version, new: &Version) -> BTreeSet<SegmentId> {
     let gone = old.iter().filter(|one| !new.contains(one));
     let come = new.iter().filter(|one| !old.contains(one));
     gone.chain(come)
-        .map(|(_, mapping, _)| mapping.segment)
+        .map(|(_, mapping, ..)| mapping.segment)
         .collect()
 }

@@ -1,8 +1,9 @@
 //! The generator makes cases in which something happens.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use tidings_model::DeviceUuid;
-use tidings_oracle::{Features, Kind, Oracle, generate};
+use tidings_model::{DestinationId, DeviceUuid, SegmentId};
+use tidings_oracle::{Features, Kind, Oracle, Version, What, generate};
 
 /// How often what is worth comparing happens in some hundred cases.
 #[derive(Debug, Default)]
@@ -16,6 +17,9 @@ struct Counts {
     blank: usize,
     texts: usize,
     at_midnight: usize,
+    blocked: usize,
+    blocks_begun: usize,
+    blocks_ended: usize,
 }
 
 #[test]
@@ -24,7 +28,15 @@ fn much_is_told_in_generated_cases() {
     for seed in 0..300 {
         let case = generate::case(seed, Features::ALL);
         let mut oracle = Oracle::new(case.features, Arc::clone(&case.version), case.start);
+        let mut before = blocked(&case.version);
+        counts.blocked += before.len();
         for (happening, number) in case.happenings.iter().zip(1000..) {
+            if let What::Catalog(version) = &happening.what {
+                let after = blocked(version);
+                counts.blocks_begun += after.difference(&before).count();
+                counts.blocks_ended += before.difference(&after).count();
+                before = after;
+            }
             oracle.happen(happening, || DeviceUuid::from_number(number).unwrap());
         }
         oracle.run_until(case.end);
@@ -60,6 +72,9 @@ fn much_is_told_in_generated_cases() {
         blank,
         texts,
         at_midnight,
+        blocked,
+        blocks_begun,
+        blocks_ended,
     } = counts;
     for (count, least) in [
         (messages, 1_000),
@@ -71,7 +86,20 @@ fn much_is_told_in_generated_cases() {
         (blank, 300),
         (texts, 100),
         (at_midnight, 200),
+        (blocked, 50),
+        (blocks_begun, 10),
+        (blocks_ended, 5),
     ] {
         assert!(count >= least, "{counts:?}");
     }
+}
+
+/// The mapped segments that a control keeps from a destination.
+fn blocked(version: &Version) -> BTreeSet<(DestinationId, SegmentId)> {
+    let destinations = version.catalog.destinations.iter();
+    let mapped = destinations.flat_map(|to| to.mappings.iter().map(move |one| (to, one.segment)));
+    mapped
+        .filter(|(to, segment)| version.is_blocked(to, *segment))
+        .map(|(to, segment)| (to.id, segment))
+        .collect()
 }

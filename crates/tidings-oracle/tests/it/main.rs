@@ -7,6 +7,7 @@
 
 mod compare;
 mod coverage;
+mod exports;
 mod found;
 mod given;
 mod histories;

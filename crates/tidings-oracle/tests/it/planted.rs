@@ -21,6 +21,8 @@ const FAULTS: &[Planted] = &[
     Planted::LinksDeletedBeforeTheZero,
     Planted::MappingEndInclusive,
     Planted::PausedTakesMembers,
+    Planted::ExportBlockIgnored,
+    Planted::ExportBlockEndForgotten,
     Planted::IdleAfter121Days,
 ];
 /// A fault must be found within so many histories.
