@@ -22,7 +22,7 @@ use tidings_model::{
 };
 use tidings_rules::SegmentExports;
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "id",
     "name",
     "client_id",

@@ -150,7 +150,6 @@ fn destination(
         } else {
             Unsegment::Immediate
         },
-        supports_unsegment: true,
         max_mappings: *random.pick(&[1, 1, 1, 0, 2]),
         batch: (features.batches && random.chance(40)).then(|| Batch {
             every: Duration::from_secs(86_400),
