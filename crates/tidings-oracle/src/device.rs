@@ -64,8 +64,8 @@ pub struct Partner {
     pub owed: BTreeSet<(SegmentId, PartnerId)>,
     /// Time changed something that is to be told when the device is seen.
     pub(crate) when_seen: bool,
-    /// What the last batch left it with.
-    pub(crate) baseline: BTreeSet<SegmentId>,
+    /// What batches told and have not taken back, in each namespace.
+    pub(crate) baselines: BTreeMap<DataSourceId, BTreeSet<SegmentId>>,
 }
 
 impl Device {

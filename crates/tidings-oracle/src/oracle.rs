@@ -1,8 +1,10 @@
 //! The oracle: time and happenings in, messages out.
 
+mod batches;
 mod send_rules;
 mod time;
 
+use self::batches::Batches;
 use crate::{Device, Features, Happening, Message, Version, What, lane::Lane};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,9 +36,11 @@ pub struct Oracle {
     now_ms: i64,
     /// The midnight that was dealt with last.
     midnight: UtcDay,
-    start: Timestamp,
-    /// When the last batch of each destination was.
-    batches: BTreeMap<DestinationId, Timestamp>,
+    /// The batches of each destination that gets them.
+    batches: BTreeMap<DestinationId, Batches>,
+    /// Devices that a batch found, in the order found, about which something is being told in real
+    /// time, which comes first.
+    put_off: BTreeMap<(DestinationId, DataSourceId), Vec<DeviceUuid>>,
     devices: BTreeMap<DeviceUuid, Device>,
     /// Every time an id was declared for a device, in order.
     declared: Vec<Declared>,
@@ -72,16 +76,16 @@ impl Oracle {
     pub fn new(features: Features, version: Arc<Version>, start: Timestamp) -> Self {
         Self {
             features,
-            version,
             now_ms: start.0 * 1000,
             midnight: start.day(),
-            start,
-            batches: BTreeMap::new(),
+            batches: batches::from(&version, start),
+            put_off: BTreeMap::new(),
             devices: BTreeMap::new(),
             declared: Vec::new(),
             lanes: BTreeMap::new(),
             order: 0,
             messages: Vec::new(),
+            version,
         }
     }
 
@@ -220,6 +224,7 @@ impl Oracle {
             .or_insert_with(|| Device::new(version, now));
         device.opted_out = true;
         self.leave_everything(uuid, Cause::Asked);
+        self.forget_baselines(uuid);
     }
 
     fn delete(&mut self, uuid: &DeviceUuid) {
@@ -238,6 +243,7 @@ impl Oracle {
             device.erase(now);
         }
         self.forget_ids(uuid);
+        self.forget_baselines(uuid);
         if self.features.links_end {
             self.declared.retain(|declared| declared.uuid != *uuid);
         }
@@ -271,6 +277,7 @@ impl Oracle {
             device.evaluated = now;
         }
         self.apply_send_rules(uuid, cause, &entered, &left, new_namespaces);
+        self.forget_baselines(uuid);
     }
 }
 

@@ -58,6 +58,8 @@ pub struct ToldSegment {
 /// The states that a user object reports, before they are written.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
+    pub(crate) content: Content,
+    pub(crate) gets_ones: bool,
     pub(crate) id: PartnerId,
     pub(crate) ones: BTreeSet<SegmentId>,
     pub(crate) zeros: BTreeSet<SegmentId>,
@@ -68,8 +70,16 @@ pub(crate) struct Told {
 pub(crate) enum Content {
     /// All that the device is in, and all zeros that are owed.
     Everything,
-    /// What differs from the last batch.
+    /// What differs from the last batch, and all zeros that are owed.
     SinceLastBatch,
+    /// What differs from the last batch: the zeros that are owed are about to be told otherwise.
+    ChangesOnly,
+}
+
+impl Content {
+    const fn is_batch(self) -> bool {
+        matches!(self, Self::SinceLastBatch | Self::ChangesOnly)
+    }
 }
 
 impl Device {
@@ -84,7 +94,7 @@ impl Device {
         content: Content,
     ) -> Vec<Told> {
         let delivers = |segment: &SegmentId| version.delivers(destination, *segment, now);
-        let (ones, zeros) = self.states(destination, content);
+        let (ones, zeros) = self.states(destination, namespace, content);
         let ones: BTreeSet<SegmentId> = ones.into_iter().filter(delivers).collect();
         let still_1 = self.texts_of_members(version, destination, now);
         let is_news = |segment: &SegmentId| {
@@ -102,9 +112,15 @@ impl Device {
                 let zeros = zeros.iter().filter(|(_, to)| *to == id);
                 let zeros = zeros.map(|(segment, _)| *segment);
                 // Next to the ones, a zero of a text that is still 1 is told by that 1.
-                let zeros = zeros
-                    .filter(|segment| is_news(segment) || (!ones.is_empty() && delivers(segment)));
+                let told_along = match content {
+                    Content::Everything => !ones.is_empty(),
+                    Content::SinceLastBatch | Content::ChangesOnly => gets_ones,
+                };
+                let zeros =
+                    zeros.filter(|segment| is_news(segment) || (told_along && delivers(segment)));
                 Told {
+                    content,
+                    gets_ones,
                     zeros: zeros.collect(),
                     ones,
                     id,
@@ -118,23 +134,85 @@ impl Device {
     fn states(
         &self,
         destination: &Destination,
+        namespace: DataSourceId,
         content: Content,
     ) -> (BTreeSet<SegmentId>, BTreeSet<(SegmentId, PartnerId)>) {
         let Some(partner) = self.partners.get(&destination.id) else {
             return (self.members.clone(), BTreeSet::new());
         };
-        let mut zeros = partner.owed.clone();
-        if content == Content::Everything {
-            return (self.members.clone(), zeros);
-        }
-        let linked = destination.id_data_sources.iter();
-        let linked = linked.flat_map(|&namespace| self.linked(namespace));
-        let ids: BTreeSet<PartnerId> = linked.chain(partner.told_ids.clone()).collect();
-        for &segment in partner.baseline.difference(&self.members) {
+        let mut zeros = match content {
+            Content::Everything => return (self.members.clone(), partner.owed.clone()),
+            Content::SinceLastBatch => partner.owed.clone(),
+            Content::ChangesOnly => BTreeSet::new(),
+        };
+        let baseline = partner.baselines.get(&namespace);
+        let baseline = baseline.cloned().unwrap_or_default();
+        let ids = self.hearing(destination, namespace);
+        for &segment in baseline.difference(&self.members) {
             zeros.extend(ids.iter().map(|id| (segment, id.clone())));
         }
-        let ones = self.members.difference(&partner.baseline);
+        let ones = self.members.difference(&baseline);
         (ones.copied().collect(), zeros)
+    }
+
+    /// The ids of a namespace that hear a zero: those linked, and those that ever got a 1.
+    pub(crate) fn hearing(
+        &self,
+        destination: &Destination,
+        namespace: DataSourceId,
+    ) -> BTreeSet<PartnerId> {
+        let told = self.partners.get(&destination.id);
+        let told = told.into_iter().flat_map(|partner| &partner.told_ids);
+        let mut ids: BTreeSet<_> = self.linked(namespace).into_iter().collect();
+        ids.extend(told.filter(|id| id.0 == namespace).cloned());
+        ids
+    }
+
+    /// What is not mapped any more, and what nobody hears of any more, is forgotten: an id that is
+    /// linked later begins anew. For a device that opted out so is what has ended.
+    pub(crate) fn forget_baselines(&mut self, version: &Version, now: Timestamp) {
+        for destination in &version.catalog.destinations {
+            let heard: BTreeSet<DataSourceId> = namespaces(destination)
+                .into_iter()
+                .filter(|&namespace| !self.hearing(destination, namespace).is_empty())
+                .collect();
+            let opted_out = self.opted_out;
+            let is_kept = |segment: &SegmentId| {
+                let mut mappings = destination.mappings.iter();
+                mappings.any(|one| {
+                    let ended = one.end.is_some_and(|end| end.start() <= now);
+                    one.segment == *segment && !(opted_out && ended)
+                })
+            };
+            let Some(partner) = self.partners.get_mut(&destination.id) else {
+                continue;
+            };
+            if destination.batch.is_none() {
+                partner.baselines.clear();
+            }
+            for baseline in partner.baselines.values_mut() {
+                baseline.retain(is_kept);
+            }
+            let baselines = &mut partner.baselines;
+            baselines.retain(|namespace, told| heard.contains(namespace) && !told.is_empty());
+        }
+    }
+
+    /// What a batch told in a namespace is what the next one compares with.
+    pub(crate) fn batched(
+        &mut self,
+        destination: DestinationId,
+        namespace: DataSourceId,
+        told: &[Told],
+    ) {
+        let partner = self.partners.entry(destination).or_default();
+        let baseline = partner.baselines.entry(namespace).or_default();
+        for told in told {
+            baseline.retain(|segment| !told.zeros.contains(segment));
+        }
+        for told in told {
+            baseline.extend(&told.ones);
+        }
     }
 
     /// The ids of a namespace that may be told anything, newest first, and whether each gets ones.
@@ -190,9 +268,13 @@ impl Device {
             for &segment in ids {
                 for mapping in version.deliverable(destination, segment, now) {
                     let id = text(mapping);
-                    if status == 0 && still_1.contains(&id) {
+                    let is_1 = status == 1 || still_1.contains(&id);
+                    // The newest ids hear from a batch that a text which stands for several segments
+                    // is still 1.
+                    if status == 0 && is_1 && !(told.gets_ones && told.content.is_batch()) {
                         continue;
                     }
+                    let status = u8::from(is_1);
                     if segments.iter().all(|other| other.id != id) {
                         segments.push(ToldSegment {
                             id,
@@ -203,6 +285,7 @@ impl Device {
                 }
             }
         }
+        segments.sort_by_key(|one| Reverse(one.status));
         UserObject {
             uuid: uuid.clone(),
             id: told.id.1.clone(),

@@ -95,7 +95,10 @@ impl Oracle {
                     continue;
                 };
                 let users = lane.leave(destination, now_ms);
-                self.send(destination, namespace, Kind::Realtime, &users);
+                if !users.is_empty() {
+                    self.send(destination, namespace, Kind::Realtime, &users);
+                    self.go_on_with_batch(destination, namespace);
+                }
             }
         }
     }
@@ -108,19 +111,24 @@ impl Oracle {
         users: &[DeviceUuid],
     ) {
         let (version, now) = (Arc::clone(&self.version), self.now());
-        let content = match kind {
-            Kind::Realtime => Content::Everything,
-            Kind::Batch => Content::SinceLastBatch,
-        };
         let mut written = Vec::new();
         for uuid in users {
+            let content = match kind {
+                Kind::Realtime => Content::Everything,
+                Kind::Batch => self.batch_content(uuid, destination.id),
+            };
             let Some(device) = self.devices.get_mut(uuid) else {
                 continue;
             };
-            for told in device.objects(&version, destination, namespace, now, content) {
-                written.push(device.write(uuid, &version, destination, &told, now));
-                device.accepted(destination.id, &told);
+            let objects = device.objects(&version, destination, namespace, now, content);
+            for told in &objects {
+                written.push(device.write(uuid, &version, destination, told, now));
+                device.accepted(destination.id, told);
             }
+            if kind == Kind::Batch {
+                device.batched(destination.id, namespace, &objects);
+            }
+            self.forget_baselines(uuid);
             self.forget_ids(uuid);
         }
         for users in written.chunks(destination.max_users.max(1) as usize) {
@@ -145,7 +153,10 @@ impl Oracle {
         let linked: BTreeSet<_> = linked.map(|link| link.id.clone()).collect();
         for (destination, partner) in &mut device.partners {
             let mut own = lanes.iter().filter(|((to, _), _)| to == destination);
-            if partner.told.is_empty() && !own.any(|(_, lane)| lane.holds(uuid)) {
+            if partner.told.is_empty()
+                && partner.baselines.is_empty()
+                && !own.any(|(_, lane)| lane.holds(uuid))
+            {
                 partner.told_ids.retain(|id| linked.contains(id));
             }
         }

@@ -1,9 +1,9 @@
 //! What happens to the oracle while time passes, and when the catalog is replaced.
 
 use super::{Cause, Oracle, is_idle};
-use crate::{Kind, Version, version::namespaces};
+use crate::{Version, version::namespaces};
 use std::{collections::BTreeSet, sync::Arc};
-use tidings_model::{Destination, DeviceUuid, SegmentId, Status, Timestamp, UtcDay};
+use tidings_model::{SegmentId, Timestamp, UtcDay};
 
 impl Oracle {
     /// Lets time pass.
@@ -17,8 +17,8 @@ impl Oracle {
                 self.midnight = next_midnight;
                 self.pass_midnight();
             }
-            self.send_batches();
             self.send_what_is_due();
+            self.send_batches();
         }
         self.now_ms = self.now_ms.max(until_ms);
     }
@@ -78,6 +78,7 @@ impl Oracle {
     pub(super) fn catalog(&mut self, version: &Arc<Version>) {
         let old = std::mem::replace(&mut self.version, Arc::clone(version));
         let now = self.now();
+        self.reschedule();
         let changed = changed_mappings(&old, version);
         let exists = |segment: &SegmentId| version.segments().any(|(id, _)| id == *segment);
         for uuid in self.devices.keys().cloned().collect::<Vec<_>>() {
@@ -90,51 +91,13 @@ impl Oracle {
                 // A deleted segment is not reported, not even its zeros.
                 partner.told.retain(exists);
                 partner.owed.retain(|(segment, _)| exists(segment));
-                partner.baseline.retain(exists);
+                for baseline in partner.baselines.values_mut() {
+                    baseline.retain(exists);
+                }
             }
             device.remapped |= self.features.remapped && device.is_concerned_by(&changed);
             if !device.opted_out {
                 self.evaluate(&uuid, Cause::Catalog, &BTreeSet::new());
-            }
-        }
-    }
-
-    /// When the destination's next batch is, if it gets batches.
-    fn next_batch(&self, destination: &Destination) -> Option<Timestamp> {
-        if !self.features.batches || destination.status == Status::Paused {
-            return None;
-        }
-        let batch = destination.batch?;
-        if let Some(last) = self.batches.get(&destination.id) {
-            let every = i64::try_from(batch.every.as_secs()).unwrap_or(i64::MAX);
-            return Some(last.plus_seconds(every));
-        }
-        let at = i64::from(batch.at_minute) * 60;
-        let today = self.start.day().start().plus_seconds(at);
-        Some(if today < self.start {
-            today.plus_seconds(86_400)
-        } else {
-            today
-        })
-    }
-
-    fn send_batches(&mut self) {
-        let (version, now) = (Arc::clone(&self.version), self.now());
-        for destination in &version.catalog.destinations {
-            let due = self.next_batch(destination);
-            if due.is_none_or(|due| due > now) {
-                continue;
-            }
-            self.batches.insert(destination.id, now);
-            let users: Vec<DeviceUuid> = self.devices.keys().cloned().collect();
-            for namespace in namespaces(destination) {
-                self.send(destination, namespace, Kind::Batch, &users);
-            }
-            for device in self.devices.values_mut() {
-                let members = device.members.iter().copied();
-                let told = members.filter(|one| version.delivers(destination, *one, now));
-                let told = told.collect();
-                device.partners.entry(destination.id).or_default().baseline = told;
             }
         }
     }
