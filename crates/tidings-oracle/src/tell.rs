@@ -171,6 +171,12 @@ impl Device {
     /// What is not mapped any more, and what nobody hears of any more, is forgotten: an id that is
     /// linked later begins anew. For a device that opted out so is what has ended.
     pub(crate) fn forget_baselines(&mut self, version: &Version, now: Timestamp) {
+        for (id, partner) in &mut self.partners {
+            let mut destinations = version.catalog.destinations.iter();
+            if !destinations.any(|one| one.id == *id && one.batch.is_some()) {
+                partner.baselines.clear();
+            }
+        }
         for destination in &version.catalog.destinations {
             let heard: BTreeSet<DataSourceId> = namespaces(destination)
                 .into_iter()
@@ -187,9 +193,6 @@ impl Device {
             let Some(partner) = self.partners.get_mut(&destination.id) else {
                 continue;
             };
-            if destination.batch.is_none() {
-                partner.baselines.clear();
-            }
             for baseline in partner.baselines.values_mut() {
                 baseline.retain(is_kept);
             }

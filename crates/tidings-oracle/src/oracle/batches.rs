@@ -48,7 +48,7 @@ impl Oracle {
         let every = i64::try_from(destination.batch?.every.as_secs()).unwrap_or(i64::MAX);
         let batches = self.batches.get(&destination.id)?;
         let from = batches.last.map(|last| last.plus_seconds(every));
-        let from = from.unwrap_or(batches.since.plus_seconds(1));
+        let from = from.unwrap_or_else(|| batches.since.plus_seconds(1));
         at_or_after(destination, from)
     }
 

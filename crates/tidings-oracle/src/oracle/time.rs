@@ -99,6 +99,7 @@ impl Oracle {
             if !device.opted_out {
                 self.evaluate(&uuid, Cause::Catalog, &BTreeSet::new());
             }
+            self.forget_baselines(&uuid);
         }
     }
 }
