@@ -1,5 +1,5 @@
 //! What the task of one destination decides: it drives a dispatcher, builds and signs messages, and
-//! judges outcomes. The shell around it ([`crate::destination`]) has the sockets and the clock.
+//! judges outcomes. The shell around it (`destination.rs`) has the sockets and the clock.
 //!
 //! In go mail from the writer, outcomes of attempts and the time; out come [`Errand`]s. The same
 //! code runs in a server and under simulation.
