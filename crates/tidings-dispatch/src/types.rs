@@ -96,7 +96,7 @@ pub(crate) enum Verdict {
 /// What the caller is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action<P> {
-    /// Build the user objects of these devices and answer with [`Dispatcher::taken`].
+    /// Build the user objects of these devices and answer with [`Dispatcher::taken`](crate::Dispatcher::taken).
     Take {
         /// What is to be built.
         kind: Kind,
@@ -106,7 +106,7 @@ pub enum Action<P> {
         users: Vec<DeviceUuid>,
     },
     /// Make a message of these user objects, keep its bytes, attempt it and answer with
-    /// [`Dispatcher::attempted`].
+    /// [`Dispatcher::attempted`](crate::Dispatcher::attempted).
     Send {
         /// The message.
         message: MessageId,
@@ -135,11 +135,11 @@ pub enum Action<P> {
         users: Vec<SettledUser>,
     },
     /// Read a part of the pending set, from where the last part ended or, after its end, from its
-    /// beginning, and answer with [`Dispatcher::hint`] for each row, then
-    /// [`Dispatcher::rescanned`].
+    /// beginning, and answer with [`Dispatcher::hint`](crate::Dispatcher::hint) for each row, then
+    /// [`Dispatcher::rescanned`](crate::Dispatcher::rescanned).
     Rescan,
     /// Read the next page of the set of changes since the last batch and answer with
-    /// [`Dispatcher::batch_page`].
+    /// [`Dispatcher::batch_page`](crate::Dispatcher::batch_page).
     BatchPage {
         /// The page is the first one.
         first: bool,
