@@ -155,11 +155,10 @@ fn print(row: &Row, got: &str) -> Option<String> {
         reason,
     } = row;
     println!("{kind:<10} {got:<32} {input:<56} {reason}");
-    // Where the name server never gives a usable answer, our deadline and the resolver's own tries run
-    // out at about the same time: which is first depends on the machine, and nothing is dialled anyhow.
-    let gave_up = *expected == "deadline_dns" && got.starts_with("dns_");
-    (got != *expected && !gave_up)
-        .then(|| format!("{input} ({reason}): {expected} expected, got {got}"))
+    // Where no answer can be used, our deadline and the resolver's own tries run out at about the same
+    // time; which is first depends on the machine, so such a row names both.
+    let is_expected = expected.split('|').any(|one| one == got);
+    (!is_expected).then(|| format!("{input} ({reason}): {expected} expected, got {got}"))
 }
 
 #[tokio::test]
