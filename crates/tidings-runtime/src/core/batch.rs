@@ -6,8 +6,8 @@
 
 use super::{
     Changes, Core, Rows, load, mark_dirty,
+    publish::write_mark,
     removals::{self, Outcome},
-    write_mark,
 };
 use std::sync::Arc;
 use tidings_dispatch::{Hint, Kind, SettledUser};

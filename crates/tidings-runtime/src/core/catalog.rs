@@ -1,0 +1,60 @@
+//! One catalog version, ready for use.
+
+use crate::message::MessageFormat;
+use hashbrown::HashMap;
+use tidings_engine::{CompiledCatalog, MappingChanges};
+use tidings_model::{Catalog, DestinationId};
+
+/// One catalog version with everything derived from it.
+#[derive(Debug)]
+pub struct ActiveCatalog {
+    /// For the engine.
+    pub compiled: CompiledCatalog,
+    /// As it was read.
+    pub catalog: Catalog,
+    formats: HashMap<DestinationId, MessageFormat, foldhash::fast::FixedState>,
+}
+
+impl ActiveCatalog {
+    /// Compiles a catalog.
+    ///
+    /// # Errors
+    /// When a rule is wrong.
+    pub fn new(
+        catalog: Catalog,
+        generation: u32,
+        mapping_changes: MappingChanges,
+    ) -> Result<Self, tidings_engine::CompileError> {
+        let compiled = CompiledCatalog::compile(&catalog, generation, mapping_changes)?;
+        let formats = catalog
+            .destinations
+            .iter()
+            .map(|d| (d.id, MessageFormat::new(d)))
+            .collect();
+        Ok(Self {
+            compiled,
+            catalog,
+            formats,
+        })
+    }
+
+    /// The version that takes this one's place.
+    ///
+    /// # Errors
+    /// When a rule is wrong.
+    pub fn replaced_by(&self, catalog: Catalog) -> Result<Self, tidings_engine::CompileError> {
+        let generation = self.compiled.generation().saturating_add(1);
+        let changes = self.compiled.mapping_changes().clone();
+        Self::new(
+            catalog.clone(),
+            generation,
+            changes.after(&self.catalog, &catalog, generation),
+        )
+    }
+
+    /// How messages of a destination are written.
+    #[must_use]
+    pub fn format(&self, destination: DestinationId) -> Option<&MessageFormat> {
+        self.formats.get(&destination)
+    }
+}

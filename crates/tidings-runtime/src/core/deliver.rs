@@ -1,0 +1,337 @@
+//! Delivery: what a destination is told about a device, what is on its way, and what its outcome
+//! means for the profile.
+
+use super::{
+    ActiveCatalog, Changes, Core, Rows, load, mark_dirty,
+    publish::write_mark,
+    removals::{self, Outcome},
+};
+use hashbrown::HashMap;
+use std::sync::Arc;
+use tidings_dispatch::{Hint, Kind, SettledUser, Taken};
+use tidings_engine::{Flight, Moment, Settled, UserObject};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, FailurePolicy, SegmentId};
+use tidings_store::Undelivered;
+
+/// Bits of a message's number that count within one run of the process; those above hold the run.
+pub(super) const RUN_SHIFT: u32 = 40;
+
+/// The number of a message as people see it: the run of the process, and the number within it.
+pub(crate) fn message_name(message: u64) -> String {
+    format!(
+        "{}-{}",
+        message >> RUN_SHIFT,
+        message & ((1 << RUN_SHIFT) - 1)
+    )
+}
+
+pub(super) type FlightKey = (DestinationId, DataSourceId, Kind);
+pub(super) type Flights =
+    HashMap<DeviceUuid, Vec<(FlightKey, Flight)>, foldhash::fast::RandomState>;
+
+impl Core {
+    /// Builds what a destination is told about some devices, in one namespace.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is taken has this many sides"
+    )]
+    pub fn take<R: Rows>(
+        &mut self,
+        moment: Moment,
+        kind: Kind,
+        destination: DestinationId,
+        namespace: DataSourceId,
+        users: Vec<DeviceUuid>,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<Vec<Taken<Vec<u8>>>, R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        let mut taken = Vec::with_capacity(users.len());
+        for uuid in users {
+            let user = self.take_one(
+                moment,
+                &catalog,
+                kind,
+                destination,
+                namespace,
+                &uuid,
+                rows,
+                changes,
+            );
+            taken.push(user?);
+        }
+        Ok(taken)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the body of the loop of `take`")]
+    fn take_one<R: Rows>(
+        &mut self,
+        moment: Moment,
+        catalog: &ActiveCatalog,
+        kind: Kind,
+        destination: DestinationId,
+        namespace: DataSourceId,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<Taken<Vec<u8>>, R::Error> {
+        let cached = load(&mut self.profiles, uuid, rows)?;
+        let profile = &cached.profile;
+        let seq = match kind {
+            Kind::Batch => 0,
+            Kind::Realtime => profile
+                .destination(destination)
+                .and_then(|state| state.pending.as_ref())
+                .map_or(moment.seq, |pending| pending.seq),
+        };
+        let compiled = catalog.compiled.destination(destination);
+        let (Some(compiled), Some(format)) = (compiled, catalog.format(destination)) else {
+            return Ok(Taken {
+                uuid: uuid.clone(),
+                seq,
+                objects: Vec::new(),
+                removal: false,
+            });
+        };
+        let mut objects = Vec::new();
+        let regions: Vec<u32> = profile.regions.iter().map(|region| region.0).collect();
+        let emit = |object: UserObject<'_>| {
+            objects.extend(format.user(uuid, &regions, profile.evaluated, &object));
+        };
+        let engine = &mut self.engine;
+        let flight = match kind {
+            Kind::Realtime => engine.take(moment.now, compiled, profile, namespace, emit),
+            Kind::Batch => engine.take_batch(moment.now, compiled, profile, namespace, emit),
+        };
+        let mut removal = false;
+        match flight {
+            Some(flight) => {
+                removal = flight.objects.iter().any(|object| !object.zeros.is_empty());
+                self.flights
+                    .entry_ref(uuid)
+                    .or_default()
+                    .push(((destination, namespace, kind), flight));
+            }
+            None if kind == Kind::Batch => {}
+            None => {
+                let profile = &mut cached.profile;
+                let was_pending = profile
+                    .destination(destination)
+                    .is_some_and(|state| state.pending.is_some());
+                let settled = self.engine.clear_part(profile, destination, namespace, seq);
+                let mark = self
+                    .engine
+                    .mark_batch(moment, &catalog.compiled, profile, destination);
+                write_mark(mark, uuid, changes);
+                if was_pending || mark.is_some() {
+                    mark_dirty(&mut self.dirty, cached, uuid);
+                }
+                if settled == Settled::Cleared {
+                    changes.delete_pending(destination, uuid);
+                }
+            }
+        }
+        Ok(Taken {
+            uuid: uuid.clone(),
+            seq,
+            objects,
+            removal,
+        })
+    }
+
+    /// Records the outcome of a message in real time for its devices.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    #[expect(clippy::too_many_arguments, reason = "an outcome has this many sides")]
+    pub fn settle<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        namespace: DataSourceId,
+        users: &[SettledUser],
+        reason: &str,
+        message: u64,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        for user in users {
+            let key = (destination, namespace, Kind::Realtime);
+            let Some(flight) = self.land(&user.uuid, key) else {
+                continue;
+            };
+            let cached = load(&mut self.profiles, &user.uuid, rows)?;
+            let profile = &mut cached.profile;
+            self.engine
+                .note_remapping(&catalog.compiled, profile, moment.now);
+            let owed = removals::owed(profile);
+            let acknowledged = |n: usize| user.acknowledged.get(n) == Some(&true);
+            let mut settled =
+                self.engine
+                    .settle(profile, destination, namespace, &flight, acknowledged);
+            if user.delivered() {
+                let dropped = profile.is_dropped_since(destination, flight.seq);
+                if !dropped && profile.set_undelivered(destination, false) {
+                    changes.delete_undelivered(destination, &user.uuid);
+                }
+            } else {
+                // A zero is owed until it was acknowledged, whatever becomes of the ones.
+                let zeros = flight.objects.iter().any(|object| !object.zeros.is_empty());
+                let held = zeros || user.after_failure == FailurePolicy::Hold;
+                if !held {
+                    settled = self
+                        .engine
+                        .clear_part(profile, destination, namespace, flight.seq);
+                }
+                profile.set_undelivered(destination, true);
+                let compiled = catalog.compiled.destination(destination);
+                if !held && compiled.is_some_and(|compiled| compiled.namespaces.len() > 1) {
+                    profile.note_dropped(destination, flight.seq);
+                }
+                let why = Undelivered {
+                    at: moment.now,
+                    reason: reason.into(),
+                    held,
+                };
+                changes.put_undelivered(destination, &user.uuid, &why);
+            }
+            if settled == Settled::Cleared {
+                changes.delete_pending(destination, &user.uuid);
+            }
+            let mark = self
+                .engine
+                .mark_batch(moment, &catalog.compiled, profile, destination);
+            write_mark(mark, &user.uuid, changes);
+            let outcome = Outcome {
+                destination,
+                message,
+                flight: &flight,
+            };
+            self.ledger
+                .told(moment, &user.uuid, outcome, &owed, profile, rows, changes)?;
+            mark_dirty(&mut self.dirty, cached, &user.uuid);
+        }
+        Ok(())
+    }
+
+    /// The task of a destination has ended: what it left on its way has no outcome, so it counts as
+    /// not acknowledged.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn abandon<R: Rows>(
+        &mut self,
+        destination: DestinationId,
+        rows: &R,
+    ) -> Result<(), R::Error> {
+        let of =
+            |flights: &[(FlightKey, Flight)]| flights.iter().any(|(key, _)| key.0 == destination);
+        let devices = self.flights.iter().filter(|(_, flights)| of(flights));
+        let mut devices: Vec<_> = devices.map(|(uuid, _)| uuid.clone()).collect();
+        devices.sort_unstable();
+        for uuid in devices {
+            let cached = load(&mut self.profiles, &uuid, rows)?;
+            let Some(flights) = self.flights.get_mut(&uuid) else {
+                continue;
+            };
+            for ((_, namespace, _), flight) in
+                flights.extract_if(.., |(key, _)| key.0 == destination)
+            {
+                let nothing = |_| false;
+                let profile = &mut cached.profile;
+                self.engine
+                    .settle(profile, destination, namespace, &flight, nothing);
+            }
+            if flights.is_empty() {
+                self.flights.remove(&uuid);
+            }
+            mark_dirty(&mut self.dirty, cached, &uuid);
+        }
+        Ok(())
+    }
+
+    /// Removes what is known of a pair whose destination is gone from the catalog.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn forget_pair<R: Rows>(
+        &mut self,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        let cached = load(&mut self.profiles, uuid, rows)?;
+        if cached.profile.forget_destination(destination) {
+            mark_dirty(&mut self.dirty, cached, uuid);
+        }
+        changes.delete_pending(destination, uuid);
+        changes.delete_undelivered(destination, uuid);
+        changes.delete_batch_change(destination, uuid);
+        Ok(())
+    }
+
+    pub(super) fn land(&mut self, uuid: &DeviceUuid, key: FlightKey) -> Option<Flight> {
+        let flights = self.flights.get_mut(uuid)?;
+        let at = flights.iter().position(|(other, _)| *other == key)?;
+        let (_, flight) = flights.swap_remove(at);
+        if flights.is_empty() {
+            self.flights.remove(uuid);
+        }
+        Some(flight)
+    }
+
+    /// The hints of one row of the pending set.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn hints_of<R: Rows>(
+        &mut self,
+        moment: Moment,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+        rows: &R,
+        mut hint: impl FnMut(Hint),
+    ) -> Result<(), R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        let cached = load(&mut self.profiles, uuid, rows)?;
+        let seq = cached
+            .profile
+            .destination(destination)
+            .and_then(|state| state.pending.as_ref())
+            .map_or(0, |pending| pending.seq);
+        for part in catalog
+            .compiled
+            .waiting(&cached.profile, destination, moment.now)
+        {
+            let (namespace, objects) = (part.namespace, part.objects);
+            hint(Hint {
+                uuid: uuid.clone(),
+                seq,
+                namespace,
+                objects,
+                removal: cached.profile.owes_in(destination, namespace),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a message with a Status 1 of a segment is on its way to a destination for this device.
+pub(super) fn in_flight(
+    flights: &Flights,
+    uuid: &DeviceUuid,
+) -> impl Fn(DestinationId, SegmentId) -> bool {
+    let flights = flights.get(uuid);
+    move |destination, segment| {
+        flights.is_some_and(|flights| {
+            flights.iter().any(|((other, ..), flight)| {
+                *other == destination && flight.ones.binary_search(&segment).is_ok()
+            })
+        })
+    }
+}
