@@ -1,14 +1,16 @@
-//! The section `data_sources`: `- { id, name, kind, export_controls }`.
+//! The section `data_sources`: `- { id, name, kind, integration_code, export_controls }`.
 
 use crate::built_in::{BUILT_IN_DATA_SOURCES, BUILT_IN_KIND, is_built_in};
 use crate::context::Context;
 use crate::export;
 use crate::known::Ids;
 use crate::record::Record;
+use crate::suggest::quote;
 use crate::value::{self, Value};
+use std::collections::HashMap;
 use tidings_model::{DataSource, DataSourceId, DataSourceKind, ExportUses};
 
-const KEYS: [&str; 4] = ["id", "name", "kind", "export_controls"];
+const KEYS: [&str; 5] = ["id", "name", "kind", "integration_code", "export_controls"];
 const KINDS: [(&str, DataSourceKind); 3] = [
     ("cookie", DataSourceKind::Cookie),
     ("device", DataSourceKind::Device),
@@ -17,11 +19,18 @@ const KINDS: [(&str, DataSourceKind); 3] = [
 
 /// The data sources declared in a catalog, by id, and the built-in ones.
 #[derive(Debug)]
-pub(crate) struct KnownDataSources(Ids<()>);
+pub(crate) struct KnownDataSources {
+    ids: Ids<()>,
+    /// The line of each integration code.
+    codes: HashMap<String, u32>,
+}
 
 impl KnownDataSources {
     pub(crate) fn new() -> Self {
-        Self(Ids::new("data source"))
+        Self {
+            ids: Ids::new("data source"),
+            codes: HashMap::new(),
+        }
     }
 
     /// Reads a reference to a data source.
@@ -34,12 +43,26 @@ impl KnownDataSources {
         if is_built_in(DataSourceId(id)) {
             return Some(DataSourceId(id));
         }
-        self.0.find(id, value, ctx).map(DataSourceId)
+        self.ids.find(id, value, ctx).map(DataSourceId)
+    }
+
+    /// Reads an integration code; that it is taken is a fault.
+    fn code(&mut self, value: Value<'_, '_>, ctx: &Context<'_>) -> Option<String> {
+        let code = value::name(value, ctx)?;
+        let line = value.node.place().line;
+        if let Some(first) = self.codes.get(&code) {
+            let code = quote(&code);
+            let message = format!("integration code {code} is already at line {first}");
+            ctx.fault(value, message);
+            return None;
+        }
+        self.codes.insert(code.clone(), line);
+        Some(code)
     }
 }
 
 /// Reads one data source; `None` also for a built-in one, which needs no entry unless it has export
-/// controls.
+/// controls or an integration code.
 pub(crate) fn read(
     value: Value<'_, '_>,
     known: &mut KnownDataSources,
@@ -48,17 +71,24 @@ pub(crate) fn read(
     let record = Record::open(value, &KEYS, ctx)?;
     let id = record.required("id", |value, ctx| {
         let id = value.id(ctx)?;
-        known.0.claim(id, (), value, ctx);
+        known.ids.claim(id, (), value, ctx);
         Some(DataSourceId(id))
     });
     let name = record.required("name", value::name);
     let kind = record.optional("kind", |value, ctx| value.choice(&KINDS, ctx));
+    let integration_code = record.optional("integration_code", |value, ctx| known.code(value, ctx));
     let export_controls = record.or("export_controls", ExportUses::default(), export::controls);
     let id = id?;
     let built_in = BUILT_IN_DATA_SOURCES.iter().find(|(known, _)| *known == id);
     if let Some((_, what)) = built_in {
-        judge_built_in(id, what, (kind, export_controls), value, ctx);
-        if export_controls.is_empty() {
+        let is_idle = export_controls.is_empty() && integration_code.is_none();
+        let message = format!("data source {id} is built in: {what}");
+        if kind.is_some_and(|kind| kind != BUILT_IN_KIND) {
+            ctx.fault(value, format!("{message}, of the kind device"));
+        } else if is_idle {
+            ctx.warn(value, format!("{message}; this entry changes nothing"));
+        }
+        if is_idle {
             return None;
         }
     }
@@ -67,21 +97,7 @@ pub(crate) fn read(
         id,
         name: name?,
         kind: kind.unwrap_or(default_kind),
+        integration_code,
         export_controls,
     })
-}
-
-fn judge_built_in(
-    id: DataSourceId,
-    what: &str,
-    (kind, export_controls): (Option<DataSourceKind>, ExportUses),
-    value: Value<'_, '_>,
-    ctx: &Context<'_>,
-) {
-    let message = format!("data source {id} is built in: {what}");
-    if kind.is_some_and(|kind| kind != BUILT_IN_KIND) {
-        ctx.fault(value, format!("{message}, of the kind device"));
-    } else if export_controls.is_empty() {
-        ctx.warn(value, format!("{message}; this entry changes nothing"));
-    }
 }

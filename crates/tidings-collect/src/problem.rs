@@ -58,6 +58,12 @@ impl Problem {
         self.code
     }
 
+    /// What a person should know.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Adds where in the request's body the problem lies, both from 1.
     #[must_use]
     pub const fn at(mut self, line: usize, column: usize) -> Self {

@@ -10,7 +10,8 @@ use std::time::Duration;
 /// Everything that is configured about traits, segments and destinations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalog {
-    /// Data sources. Of the built-in global ones only those that have export controls.
+    /// Data sources. Of the built-in global ones only those that have export controls or an
+    /// integration code.
     pub data_sources: Vec<DataSource>,
     /// Traits.
     pub traits: Vec<Trait>,
@@ -29,6 +30,8 @@ pub struct DataSource {
     pub name: String,
     /// What its ids identify.
     pub kind: DataSourceKind,
+    /// Another name of it, by which requests may refer to it; unique among data sources.
+    pub integration_code: Option<String>,
     /// The uses that are forbidden of its traits.
     pub export_controls: ExportUses,
 }

@@ -26,6 +26,14 @@ pub const EVENTS_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const EVENTS_PER_REQUEST_MAX: usize = 10_000;
 /// Nesting of JSON that is accepted.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// Bytes of a privacy request document.
+pub const PRIVACY_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Users of a privacy request document.
+pub const PRIVACY_USERS_MAX: usize = 1_000;
+/// Ids of a privacy request document, of all its users together.
+pub const PRIVACY_IDS_MAX: usize = 1_000;
+/// Bytes of what one answer to a privacy request document tells about people.
+pub const PRIVACY_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Events waiting for the engine before a request is refused with 429.
 pub const EVENTS_QUEUED_MAX: usize = 50_000;
 

@@ -14,7 +14,7 @@ mod why;
 use crate::{destination::read, server::Shared};
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -24,7 +24,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tidings_collect::Problem;
-use tidings_model::Timestamp;
+use tidings_model::{Timestamp, limits};
 use tidings_store::{Store, StoreError};
 use tokio::sync::oneshot;
 
@@ -53,6 +53,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/privacy/opt-out", post(privacy::opt_out))
         .route("/v1/privacy/delete", post(privacy::delete))
         .route("/v1/privacy/access", post(privacy::access))
+        .route(
+            "/v1/privacy/requests",
+            post(privacy::requests).layer(DefaultBodyLimit::max(limits::PRIVACY_REQUEST_BYTES_MAX)),
+        )
         .route("/v1/dev/clock", post(move_clock))
         .fallback(tidings_collect::problem::not_found)
         .with_state(shared)

@@ -85,6 +85,10 @@ pub(crate) enum Control {
         uuid: DeviceUuid,
         reply: oneshot::Sender<(Arc<ActiveCatalog>, Box<Profile>)>,
     },
+    /// Answers with the catalog in use.
+    Catalog {
+        reply: oneshot::Sender<Arc<ActiveCatalog>>,
+    },
     /// Opts somebody out or deletes them, and answers once that is durable. A namespace that the
     /// catalog does not have is refused, with no change.
     Privacy {

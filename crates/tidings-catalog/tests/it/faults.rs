@@ -123,6 +123,10 @@ catalog.yaml:6: `traits` is already given at line 1",
         "data_sources: [{ id: 1, name: A }, { id: 1, name: B }]",
         "catalog.yaml:1: data_sources[1].id: data source 1 is already at line 1",
     );
+    check(
+        "data_sources: [{ id: 1, name: A, integration_code: a }, { id: 2, name: B, integration_code: a }]",
+        "catalog.yaml:1: data_sources[1].integration_code: integration code `a` is already at line 1",
+    );
     let twice = format!(
         "{SOUND}  - {{ id: 423, name: D, client_id: c, url: 'https://d/', mappings: [] }}\n"
     );
@@ -190,8 +194,13 @@ fn data_sources() {
     );
     check(
         "7",
-        ": expected a mapping with id, name, kind, export_controls; found a number",
+        ": expected a mapping with id, name, kind, integration_code, export_controls; found a number",
     );
+    check(
+        "{ id: 7, name: A, integration_code: '' }",
+        ".integration_code: it is empty",
+    );
+    check("{ id: 20914, name: A, integration_code: gaid }", "");
     check(
         "{ id: 20914, name: A }",
         ": data source 20914 is built in: Android advertising ids (GAID); this entry changes nothing",

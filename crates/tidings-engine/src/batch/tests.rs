@@ -49,6 +49,7 @@ fn catalog() -> Catalog {
                 id,
                 name: String::new(),
                 kind: DataSourceKind::Cookie,
+                integration_code: None,
                 export_controls: ExportUses::default(),
             })
             .into(),

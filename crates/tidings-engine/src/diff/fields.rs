@@ -42,6 +42,7 @@ pub(super) fn of_data_source(old: &DataSource, new: &DataSource) -> Vec<FieldCha
         id: _,
         name,
         kind,
+        integration_code,
         export_controls,
     } = old;
     let mut fields = Fields::default();
@@ -53,6 +54,12 @@ pub(super) fn of_data_source(old: &DataSource, new: &DataSource) -> Vec<FieldCha
             DataSourceKind::CrossDevice => "cross_device",
         })
     });
+    fields.add(
+        "integration_code",
+        integration_code,
+        &new.integration_code,
+        optional,
+    );
     fields.add(
         "export_controls",
         export_controls,

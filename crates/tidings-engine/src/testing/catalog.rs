@@ -24,6 +24,7 @@ pub(crate) fn parse(text: &str) -> Catalog {
             id: DataSourceId(id),
             name: String::new(),
             kind: DataSourceKind::Cookie,
+            integration_code: None,
             export_controls: ExportUses::default(),
         });
     }

@@ -86,6 +86,7 @@ fn catalog() -> CompiledCatalog {
             id: DataSourceId(5),
             name: String::new(),
             kind: DataSourceKind::Cookie,
+            integration_code: None,
             export_controls: ExportUses::default(),
         }],
         traits: traits.collect(),

@@ -18,6 +18,7 @@ pub(super) fn catalog(random: &mut Random, features: Features, start: Timestamp)
         id,
         name: format!("ids {id}"),
         kind: DataSourceKind::Cookie,
+        integration_code: None,
         export_controls: ExportUses::default(),
     });
     let traits: Vec<Trait> = (1..=random.between(2, 5))

@@ -22,6 +22,7 @@ fn data_source(id: u32, controls: &str) -> DataSource {
         id: DataSourceId(id),
         name: String::new(),
         kind: DataSourceKind::Cookie,
+        integration_code: None,
         export_controls: uses(controls),
     }
 }

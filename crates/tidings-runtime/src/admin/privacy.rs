@@ -2,13 +2,21 @@
 //! says who of the partners hears of it. `/v1/privacy/access` answers with what is stored, and changes
 //! nothing.
 //!
+//! `/v1/privacy/requests` does both for many people at once, by the document of data privacy services
+//! (`privacy/document.rs`, `privacy/requests.rs`).
+//!
 //! The answer comes once everything is durable. Asking again does no harm: it finds what is left.
+
+mod document;
+mod requests;
+
+pub(super) use requests::requests;
 
 use crate::{
     access,
     core::{ActiveCatalog, PrivacyReport, PrivacyRequest, Told},
     server::Shared,
-    writer::Control,
+    writer::{Control, PrivacyAnswer},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use bytes::Bytes;
@@ -38,6 +46,11 @@ pub(super) async fn access(
 ) -> Result<Json<Value>, Problem> {
     let wrong = |code, detail| Problem::new(StatusCode::BAD_REQUEST, code, detail);
     let subject = parse_subject(&body).map_err(|error| wrong(error.code, error.message))?;
+    Ok(Json(stored(&shared, subject).await?))
+}
+
+/// What is stored about a subject.
+async fn stored(shared: &Shared, subject: Subject) -> Result<Value, Problem> {
     let (devices, id_opted_out) = match subject {
         Subject::Device(uuid) => (vec![uuid], None),
         Subject::Id { data_source, id } => {
@@ -46,7 +59,7 @@ pub(super) async fn access(
                 let opted_out = store.opted_out(store.opt_out_mark(data_source, &id))?;
                 Ok((links, opted_out))
             };
-            let (links, opted_out) = super::blocking(&shared, read).await?;
+            let (links, opted_out) = super::blocking(shared, read).await?;
             let devices = links.into_iter().map(|link| link.uuid).collect();
             (devices, Some(opted_out))
         }
@@ -59,15 +72,13 @@ pub(super) async fn access(
             uuid: device,
             reply,
         });
-        let (catalog, profile) = super::answer(&shared, answer).await?;
+        let (catalog, profile) = super::answer(shared, answer).await?;
         // A profile may have a great many traits, and what is asked here must hold up nothing.
         let told =
             tokio::task::spawn_blocking(move || access::to_json(&uuid, &catalog, &profile)).await;
         held.push(told.map_err(|_| super::unavailable())?);
     }
-    Ok(Json(
-        json!({ "id_opted_out": id_opted_out, "devices": held }),
-    ))
+    Ok(json!({ "id_opted_out": id_opted_out, "devices": held }))
 }
 
 async fn ask(
@@ -77,17 +88,35 @@ async fn ask(
 ) -> Result<Json<Value>, Problem> {
     let wrong = |code, detail| Problem::new(StatusCode::BAD_REQUEST, code, detail);
     let subject = parse_subject(body).map_err(|error| wrong(error.code, error.message))?;
+    let answer = begin(shared, request, subject);
+    report(shared, answer, "id.data_source").await.map(Json)
+}
+
+/// Asks the writer, which answers requests in their order.
+fn begin(
+    shared: &Shared,
+    request: PrivacyRequest,
+    subject: Subject,
+) -> oneshot::Receiver<Option<PrivacyAnswer>> {
     let (reply, answer) = oneshot::channel();
     shared.writer.control(Control::Privacy {
         request,
         subject,
         reply,
     });
+    answer
+}
+
+/// What a request came to; `at` is where it names its data source.
+async fn report(
+    shared: &Shared,
+    answer: oneshot::Receiver<Option<PrivacyAnswer>>,
+    at: &str,
+) -> Result<Value, Problem> {
     let Some((catalog, report)) = super::answer(shared, answer).await? else {
-        let detail = "id.data_source: there is no such data source".to_owned();
-        return Err(wrong("unknown_data_source", detail));
+        return Err(document::unknown_data_source(at));
     };
-    Ok(Json(to_json(shared, &catalog, &report)))
+    Ok(to_json(shared, &catalog, &report))
 }
 
 /// The report: the devices, and per destination that may know of a membership what becomes of it.

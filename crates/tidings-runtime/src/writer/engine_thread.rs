@@ -233,6 +233,7 @@ impl EngineThread {
                 let answer = (Arc::clone(core.catalog()), profile);
                 step.after.push(After::Profile { reply, answer });
             }
+            Control::Catalog { reply } => drop(reply.send(Arc::clone(core.catalog()))),
             Control::Privacy {
                 request,
                 subject,

@@ -19,6 +19,7 @@ mod isolation;
 mod load;
 mod operator;
 mod privacy;
+mod privacy_requests;
 mod refused_addresses;
 mod reload;
 mod rotation;

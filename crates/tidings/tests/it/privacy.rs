@@ -155,7 +155,7 @@ fn an_id_of_no_data_source_is_refused() {
     assert_eq!((ended.status, ended.stderr.as_str()), (2, expected));
 }
 
-fn catalog(partner: &Partner) -> String {
+pub(crate) fn catalog(partner: &Partner) -> String {
     one_destination(&format!(
         "{USUAL}\n    max_linger: 20ms\n    retry_delay: 20ms"
     ))
@@ -163,7 +163,7 @@ fn catalog(partner: &Partner) -> String {
 }
 
 /// A call on the admin side: status and body.
-async fn ask(server: &Server, what: &str, body: &str) -> (u16, Value) {
+pub(crate) async fn ask(server: &Server, what: &str, body: &str) -> (u16, Value) {
     let path = format!("/v1/privacy/{what}");
     let reply = send(
         server.admin,
@@ -174,7 +174,7 @@ async fn ask(server: &Server, what: &str, body: &str) -> (u16, Value) {
 }
 
 /// Two devices of one person, and that the partner was told.
-async fn person(server: &Server, partner: &Partner) {
+pub(crate) async fn person(server: &Server, partner: &Partner) {
     for device in 1..=2 {
         let event = format!(
             r#"{{"uuid":"{device}","traits":[1],"ids":[{{"data_source":501,"id":"p{device}"}},{{"data_source":502,"id":"crm"}}]}}"#
@@ -188,7 +188,7 @@ async fn person(server: &Server, partner: &Partner) {
     }
 }
 
-const CRM: &str = r#"{"id":{"data_source":502,"id":"crm"}}"#;
+pub(crate) const CRM: &str = r#"{"id":{"data_source":502,"id":"crm"}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_outlives_sudden_death_before_its_acknowledgement() {
