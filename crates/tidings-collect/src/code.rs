@@ -38,8 +38,10 @@ pub const INVALID_STATE: &str = "invalid_state";
 pub const TOO_MANY_IDS: &str = "too_many_ids";
 /// `event_id` is not one.
 pub const INVALID_EVENT_ID: &str = "invalid_event_id";
-/// A line of a file asks for something that does not exist.
+/// Something is asked for that does not exist, or not here.
 pub const INVALID_COMMAND: &str = "invalid_command";
+/// Something is asked for that only the admin side may be asked for.
+pub const NOT_ALLOWED: &str = "not_allowed";
 
 /// The request has no events in it.
 pub const EMPTY_BODY: &str = "empty_body";

@@ -14,6 +14,7 @@ mod body;
 
 use crate::{
     code,
+    entry::Entry,
     parse::{self, BodyError, EventError, Format},
     problem::{self, Problem},
     sink::{EventSink, SubmitError, Submitted},
@@ -34,7 +35,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tidings_model::{Event, Timestamp};
+use tidings_model::Timestamp;
 use tokio::sync::Semaphore;
 
 /// Bytes up to which a body is read where it arrives. Larger ones go to a thread that may block:
@@ -181,7 +182,7 @@ impl<S: EventSink, C: Fn() -> Timestamp + Send + Sync + 'static> Shared<S, C> {
         body: ReceivedBody,
         encoding: Encoding,
         format: Format,
-    ) -> Result<Vec<Result<Event, EventError>>, Problem> {
+    ) -> Result<Vec<Result<Entry, EventError>>, Problem> {
         let now = (self.clock)();
         let small = encoding == Encoding::Identity && body.bytes().len() <= INLINE_BYTES_MAX;
         let read = move || {
@@ -209,7 +210,7 @@ impl<S: EventSink, C: Fn() -> Timestamp + Send + Sync + 'static> Shared<S, C> {
     /// Submits the events that could be read, and puts the answers in order with the errors.
     async fn submit(
         &self,
-        events: Vec<Result<Event, EventError>>,
+        events: Vec<Result<Entry, EventError>>,
     ) -> Result<Vec<Outcome>, Problem> {
         let mut readable = Vec::with_capacity(events.len());
         let mut refused = Vec::new();

@@ -11,6 +11,7 @@
 
 pub mod code;
 pub mod declared;
+pub mod entry;
 pub mod events;
 pub mod line;
 pub mod parse;
@@ -18,6 +19,7 @@ pub mod problem;
 pub mod server;
 pub mod sink;
 
+pub use entry::{Entry, parse_entry};
 pub use events::{Counters, Events};
 pub use line::{Line, Subject, parse_line, parse_subject};
 pub use parse::{BodyError, EventError, Format, parse, parse_event};

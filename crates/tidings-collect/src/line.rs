@@ -105,7 +105,7 @@ pub fn parse_subject(text: &[u8]) -> Result<Subject, EventError> {
 }
 
 /// True for an object with a member `do`; what is not JSON is left to the reader of events.
-fn is_command(text: &str) -> bool {
+pub(crate) fn is_command(text: &str) -> bool {
     #[derive(Deserialize)]
     struct Probe<'a> {
         #[serde(rename = "do", borrow)]
@@ -115,12 +115,13 @@ fn is_command(text: &str) -> bool {
         && serde_json::from_str::<Probe<'_>>(text).is_ok_and(|probe| probe.command.is_some())
 }
 
+/// Something to be done, as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Command {
-    time: Option<String>,
+pub(crate) struct Command {
+    pub(crate) time: Option<String>,
     #[serde(rename = "do")]
-    verb: String,
+    pub(crate) verb: String,
     uuid: Option<String>,
     id: Option<CommandId>,
     file: Option<String>,
@@ -133,9 +134,23 @@ struct CommandId {
     id: String,
 }
 
+/// Reads what is to be done, which may be anything.
+pub(crate) fn read_command(text: &str) -> Result<Command, EventError> {
+    serde_json::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        let what = message
+            .split_once(" at line ")
+            .map_or(&*message, |(what, _)| what);
+        EventError {
+            line: error.line(),
+            column: error.column(),
+            ..refuse(code::INVALID_COMMAND, what)
+        }
+    })
+}
+
 fn parse_command(text: &str) -> Result<Line, EventError> {
-    let command: Command = serde_json::from_str(text)
-        .map_err(|error| refuse(code::INVALID_COMMAND, &error.to_string()))?;
+    let command = read_command(text)?;
     let Some(time) = &command.time else {
         let message = "time: is missing, every line of an event file has one";
         return Err(refuse(code::MISSING_TIME, message));
@@ -154,7 +169,8 @@ fn parse_command(text: &str) -> Result<Line, EventError> {
 }
 
 impl Command {
-    fn subject(self) -> Result<Subject, EventError> {
+    /// Whom it is about.
+    pub(crate) fn subject(self) -> Result<Subject, EventError> {
         if self.file.is_some() {
             let message = "file: goes with \"do\":\"catalog\" only";
             return Err(refuse(code::INVALID_COMMAND, message));
@@ -206,7 +222,7 @@ impl CommandId {
     }
 }
 
-fn refuse(code: &'static str, message: &str) -> EventError {
+pub(crate) fn refuse(code: &'static str, message: &str) -> EventError {
     EventError {
         code,
         message: message.to_owned(),

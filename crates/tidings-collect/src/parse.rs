@@ -20,7 +20,10 @@ mod property;
 #[cfg(test)]
 mod tests;
 
-use crate::code;
+use crate::{
+    code,
+    entry::{Entry, parse_entry},
+};
 use place::Cursor;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -81,7 +84,7 @@ impl BodyError {
     }
 }
 
-/// Reads the events of a body; the position of an entry is the index of its event.
+/// Reads the entries of a body, in order.
 ///
 /// `now` is the instant after which a `time` lies in the future.
 ///
@@ -91,7 +94,7 @@ pub fn parse(
     body: &[u8],
     format: Format,
     now: Timestamp,
-) -> Result<Vec<Result<Event, EventError>>, BodyError> {
+) -> Result<Vec<Result<Entry, EventError>>, BodyError> {
     if body.len() > limits::EVENTS_BODY_BYTES_MAX {
         return Err(BodyError::TooLarge);
     }
@@ -114,21 +117,21 @@ pub fn parse_event(text: &str, now: Timestamp) -> Result<Event, EventError> {
 }
 
 /// The first error, when no event could even be read as JSON within the limit of nesting.
-fn nothing_readable(events: &[Result<Event, EventError>]) -> Option<EventError> {
-    let unreadable = |event: &Result<Event, EventError>| matches!(event, Err(error) if [code::INVALID_JSON, code::TOO_DEEP].contains(&error.code));
+fn nothing_readable(events: &[Result<Entry, EventError>]) -> Option<EventError> {
+    let unreadable = |event: &Result<Entry, EventError>| matches!(event, Err(error) if [code::INVALID_JSON, code::TOO_DEEP].contains(&error.code));
     match events.first() {
         Some(Err(error)) if events.iter().all(unreadable) => Some(error.clone()),
         _ => None,
     }
 }
 
-fn parse_json(body: &[u8], now: Timestamp) -> Result<Vec<Result<Event, EventError>>, BodyError> {
+fn parse_json(body: &[u8], now: Timestamp) -> Result<Vec<Result<Entry, EventError>>, BodyError> {
     let text = str::from_utf8(body)
         .map_err(|error| BodyError::Unreadable(place::not_utf8(body, error, 1)))?;
     match text.trim_ascii_start().as_bytes().first() {
         None => Err(BodyError::Empty),
         Some(b'[') => parse_array(text, now),
-        Some(b'{') => Ok(vec![parse_event(text, now)]),
+        Some(b'{') => Ok(vec![parse_entry(text, now)]),
         Some(_) => Err(BodyError::Unreadable(neither_object_nor_array(text))),
     }
 }
@@ -145,7 +148,7 @@ fn neither_object_nor_array(text: &str) -> EventError {
     }
 }
 
-fn parse_array(text: &str, now: Timestamp) -> Result<Vec<Result<Event, EventError>>, BodyError> {
+fn parse_array(text: &str, now: Timestamp) -> Result<Vec<Result<Entry, EventError>>, BodyError> {
     let mut events = Vec::new();
     let mut too_many = false;
     let mut json = serde_json::Deserializer::from_str(text);
@@ -165,7 +168,7 @@ fn parse_array(text: &str, now: Timestamp) -> Result<Vec<Result<Event, EventErro
 
 /// Reads the elements of an array, each first as raw text, so that a bad one ends where it ends.
 struct Elements<'a, 't> {
-    events: &'a mut Vec<Result<Event, EventError>>,
+    events: &'a mut Vec<Result<Entry, EventError>>,
     too_many: &'a mut bool,
     cursor: Cursor<'t>,
     now: Timestamp,
@@ -192,7 +195,7 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
                 *self.too_many = true;
                 return Err(A::Error::custom("too many events"));
             }
-            let event = event::read(element.get(), self.now)
+            let event = parse_entry(element.get(), self.now)
                 .map_err(|error| self.cursor.locate(element.get(), error));
             self.events.push(event);
         }
@@ -200,7 +203,7 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     }
 }
 
-fn parse_lines(body: &[u8], now: Timestamp) -> Result<Vec<Result<Event, EventError>>, BodyError> {
+fn parse_lines(body: &[u8], now: Timestamp) -> Result<Vec<Result<Entry, EventError>>, BodyError> {
     let mut events = Vec::new();
     for (index, line) in body.split(|&byte| byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {
@@ -211,7 +214,7 @@ fn parse_lines(body: &[u8], now: Timestamp) -> Result<Vec<Result<Event, EventErr
         }
         let number = index + 1;
         let event = match str::from_utf8(line) {
-            Ok(text) => event::read(text, now).map_err(|error| EventError {
+            Ok(text) => parse_entry(text, now).map_err(|error| EventError {
                 line: number,
                 ..error
             }),

@@ -1,32 +1,36 @@
 //! What the event API needs of the system behind it.
 
+use crate::entry::Entry;
 use std::time::Duration;
-use tidings_model::{DeviceUuid, Event};
+use tidings_model::DeviceUuid;
 
-/// Takes events and makes them durable.
+/// Takes events and opt-outs and makes them durable.
 pub trait EventSink: Send + Sync + 'static {
-    /// Submits events; the answer has one entry per event, in their order.
+    /// Submits entries, which happen in their order; the answer has one for each of them.
     ///
     /// **Durability:** when this returns `Ok`, whatever it calls accepted survives a crash.
     /// **Cancel safety:** a caller that goes away does not know what became of its events; it may
     /// submit them again, and an `event_id` keeps that from counting twice.
     ///
     /// # Errors
-    /// When none of the events was taken; the caller may try all of them again.
+    /// When none of them was taken; the caller may try all of them again.
     fn submit(
         &self,
-        events: Vec<Event>,
+        entries: Vec<Entry>,
     ) -> impl Future<Output = Result<Vec<Submitted>, SubmitError>> + Send;
 }
 
-/// What became of one event.
+/// What became of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
     /// The event is durable; this is its device.
     Accepted(DeviceUuid),
     /// The event was seen before and changes nothing; this is its device.
     Duplicate(DeviceUuid),
-    /// The event can never be taken.
+    /// Somebody opted out, which is durable; the device if it was by device. Which one a declared id
+    /// leads to is not told.
+    OptedOut(Option<DeviceUuid>),
+    /// It can never be taken.
     Rejected {
         /// Stable, in snake case.
         code: &'static str,

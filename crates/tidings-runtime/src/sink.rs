@@ -5,8 +5,8 @@ use crate::{
     writer::{Refused, Submission, WriterHandle},
 };
 use std::{sync::Arc, time::Duration};
-use tidings_collect::{EventSink, SubmitError, Submitted};
-use tidings_model::{Event, limits};
+use tidings_collect::{Entry, EventSink, SubmitError, Submitted};
+use tidings_model::limits;
 use tokio::sync::{Semaphore, oneshot};
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ impl WriterSink {
 }
 
 impl EventSink for WriterSink {
-    async fn submit(&self, events: Vec<Event>) -> Result<Vec<Submitted>, SubmitError> {
+    async fn submit(&self, entries: Vec<Entry>) -> Result<Vec<Submitted>, SubmitError> {
         let mut disk_full = self.stats.disk_full.subscribe();
         if *disk_full.borrow() {
             return Err(no_room());
@@ -41,14 +41,14 @@ impl EventSink for WriterSink {
             retry_after: RETRY_AFTER,
             reason: "the store has failed or the server is stopping".to_owned(),
         };
-        let count = u32::try_from(events.len()).map_err(|_| full())?;
+        let count = u32::try_from(entries.len()).map_err(|_| full())?;
         let permit = Arc::clone(&self.room)
             .try_acquire_many_owned(count)
             .map_err(|_| full())?;
         let (reply, answer) = oneshot::channel();
         self.writer
             .submit(Submission {
-                events,
+                entries,
                 reply,
                 permit,
             })
@@ -64,7 +64,7 @@ impl EventSink for WriterSink {
         };
         let accepted = answer
             .iter()
-            .filter(|one| matches!(one, Submitted::Accepted(_)))
+            .filter(|one| matches!(one, Submitted::Accepted(_) | Submitted::OptedOut(_)))
             .count();
         let duplicate = answer
             .iter()

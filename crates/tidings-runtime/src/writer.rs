@@ -42,10 +42,10 @@ use std::{
     },
     thread,
 };
-use tidings_collect::{Subject, Submitted};
+use tidings_collect::{Entry, Subject, Submitted};
 use tidings_dispatch::Hint;
 use tidings_engine::Profile;
-use tidings_model::{DestinationId, DeviceUuid, Event, limits};
+use tidings_model::{DestinationId, DeviceUuid, limits};
 use tidings_store::{Batch, Resend, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -57,10 +57,10 @@ const EVENTS_PER_STEP: usize = 2_000;
 /// Requests of collectors that may wait; the events in them are bounded separately.
 const SUBMISSIONS_QUEUED_MAX: usize = 4_096;
 
-/// Events to apply, in order.
+/// Events and opt-outs to apply, in order.
 #[derive(Debug)]
 pub(crate) struct Submission {
-    pub(crate) events: Vec<Event>,
+    pub(crate) entries: Vec<Entry>,
     pub(crate) reply: oneshot::Sender<Vec<Submitted>>,
     /// The place in the queue of events; given back with the answer.
     pub(crate) permit: OwnedSemaphorePermit,

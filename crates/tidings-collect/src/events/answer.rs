@@ -11,6 +11,7 @@ use tidings_model::DeviceUuid;
 pub(super) enum Outcome {
     Accepted(DeviceUuid),
     Duplicate(DeviceUuid),
+    OptedOut(Option<DeviceUuid>),
     Rejected { code: &'static str, message: String },
 }
 
@@ -19,6 +20,7 @@ impl From<Submitted> for Outcome {
         match submitted {
             Submitted::Accepted(uuid) => Self::Accepted(uuid),
             Submitted::Duplicate(uuid) => Self::Duplicate(uuid),
+            Submitted::OptedOut(uuid) => Self::OptedOut(uuid),
             Submitted::Rejected { code, message } => Self::Rejected { code, message },
         }
     }
@@ -39,7 +41,7 @@ pub(super) fn tally(outcomes: &[Outcome]) -> [u64; 3] {
     for outcome in outcomes {
         let [accepted, duplicates, rejected] = &mut counts;
         *match outcome {
-            Outcome::Accepted(_) => accepted,
+            Outcome::Accepted(_) | Outcome::OptedOut(_) => accepted,
             Outcome::Duplicate(_) => duplicates,
             Outcome::Rejected { .. } => rejected,
         } += 1;
@@ -80,12 +82,12 @@ fn encode(outcomes: &[Outcome]) -> Vec<u8> {
             out.push(b',');
         }
         match outcome {
-            Outcome::Accepted(uuid) | Outcome::Duplicate(uuid) => {
+            Outcome::Accepted(uuid) | Outcome::Duplicate(uuid) | Outcome::OptedOut(Some(uuid)) => {
                 out.push(b'"');
                 uuid.write_to(&mut out);
                 out.push(b'"');
             }
-            Outcome::Rejected { .. } => out.extend_from_slice(b"null"),
+            Outcome::OptedOut(None) | Outcome::Rejected { .. } => out.extend_from_slice(b"null"),
         }
     }
     out.extend_from_slice(b"]}");
@@ -117,11 +119,13 @@ mod tests {
                 rejected("a \"quoted\"\nline"),
                 Outcome::Duplicate(DeviceUuid::from_number(5).unwrap()),
                 rejected("b"),
+                Outcome::OptedOut(None),
+                Outcome::OptedOut(Some("7".parse().unwrap())),
             ],
-            "{\"accepted\":1,\"duplicates\":1,\"rejected\":[\
+            "{\"accepted\":3,\"duplicates\":1,\"rejected\":[\
              {\"index\":1,\"code\":\"invalid_uuid\",\"message\":\"a \\\"quoted\\\"\\nline\"},\
              {\"index\":3,\"code\":\"invalid_uuid\",\"message\":\"b\"}],\
-             \"uuids\":[\"007\",null,\"00000000000000000000000000000000000005\",null]}",
+             \"uuids\":[\"007\",null,\"00000000000000000000000000000000000005\",null,null,\"7\"]}",
         );
     }
 }

@@ -128,7 +128,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read(events in vec(event(), 1..4)) {
         let texts: Vec<String> = events.iter().map(to_json).collect();
-        let expected: Vec<_> = events.into_iter().map(Ok).collect();
+        let expected: Vec<_> = events.into_iter().map(Entry::Event).map(Ok).collect();
         let array = format!("[{}]", texts.join(",\n"));
         let read = parse(array.as_bytes(), Format::Json, now()).unwrap();
         prop_assert_eq!(&read, &expected);
@@ -144,7 +144,7 @@ proptest! {
         body[position] = byte;
         let alone = parse(&body, Format::Json, now());
         if let Ok(text) = str::from_utf8(&body) {
-            let read = parse_event(text, now());
+            let read = parse_entry(text, now());
             prop_assert_eq!(read.is_ok(), matches!(alone.as_deref(), Ok([Ok(_)])));
         } else {
             prop_assert!(alone.is_err());

@@ -86,13 +86,28 @@ async fn large_bodies_are_read_like_small_ones() {
 }
 
 #[tokio::test]
+async fn opt_outs_stand_among_events() {
+    let body = "{\"uuid\":\"7\"}\n{\"do\":\"opt_out\",\"uuid\":\"7\"}\n\n\
+                {\"do\":\"opt_out\",\"id\":{\"data_source\":3,\"id\":\"a\"}}\n\
+                {\"do\":\"delete\",\"uuid\":\"7\"}";
+    let headers = "Content-Type: application/x-ndjson\r\n";
+    let reply = post(Answer::Accept, headers, body.as_bytes()).await;
+    let expected = r#"{"accepted":3,"duplicates":0,"rejected":[{"index":3,"code":"not_allowed","message":"do: deletions are asked for on the admin side, by POST /v1/privacy/delete, at line 5 column 1"}],"uuids":["7","7",null,null]}"#;
+    assert_eq!((reply.status, reply.body.as_str()), (200, expected));
+    let array = br#"[{"do":"opt_out","uuid":"7"}]"#;
+    let reply = post(Answer::Accept, "", array).await;
+    let expected = r#"{"accepted":1,"duplicates":0,"rejected":[],"uuids":["7"]}"#;
+    assert_eq!((reply.status, reply.body.as_str()), (200, expected));
+}
+
+#[tokio::test]
 async fn sends_what_it_read() {
     let sink = FakeSink::new(Answer::Accept);
     let server = start(sink.clone(), ServerLimits::default()).await;
     let body = br#"{"uuid":"7","signals":{"page":"a"}}"#;
     Client::connect(server.address).await.post("", body).await;
     server.stop().await;
-    let expected = tidings_collect::parse_event(str::from_utf8(body).unwrap(), crate::support::NOW);
+    let expected = tidings_collect::parse_entry(str::from_utf8(body).unwrap(), crate::support::NOW);
     assert_eq!(*sink.seen.lock().unwrap(), [expected.unwrap()]);
 }
 

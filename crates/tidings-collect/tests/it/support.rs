@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 use tidings_collect::{
-    Counters, Drained, EventSink, Events, Server, ServerLimits, SubmitError, Submitted,
+    Counters, Drained, Entry, EventSink, Events, Server, ServerLimits, Subject, SubmitError,
+    Submitted,
 };
-use tidings_model::{DeviceUuid, Event, Timestamp};
+use tidings_model::{DeviceUuid, Timestamp};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -42,7 +43,7 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug)]
 pub(crate) struct FakeSink {
     pub(crate) answer: Answer,
-    pub(crate) seen: Arc<Mutex<Vec<Event>>>,
+    pub(crate) seen: Arc<Mutex<Vec<Entry>>>,
     /// One permit is added when a submission begins.
     pub(crate) begun: Arc<Semaphore>,
     /// One permit is needed to end a submission.
@@ -70,20 +71,25 @@ impl FakeSink {
 }
 
 impl EventSink for FakeSink {
-    async fn submit(&self, events: Vec<Event>) -> Result<Vec<Submitted>, SubmitError> {
+    async fn submit(&self, entries: Vec<Entry>) -> Result<Vec<Submitted>, SubmitError> {
         self.begun.add_permits(1);
         self.gate.acquire().await.unwrap().forget();
         let answers = match &self.answer {
-            Answer::Accept => events.iter().map(accept).collect(),
+            Answer::Accept => entries.iter().map(accept).collect(),
             Answer::Fail(error) => return Err(error.clone()),
             Answer::Nonsense => Vec::new(),
         };
-        self.seen.lock().unwrap().extend(events);
+        self.seen.lock().unwrap().extend(entries);
         Ok(answers)
     }
 }
 
-fn accept(event: &Event) -> Submitted {
+fn accept(entry: &Entry) -> Submitted {
+    let event = match entry {
+        Entry::Event(event) => event,
+        Entry::OptOut(Subject::Device(uuid)) => return Submitted::OptedOut(Some(uuid.clone())),
+        Entry::OptOut(Subject::Id { .. }) => return Submitted::OptedOut(None),
+    };
     let uuid = event
         .uuid
         .clone()

@@ -36,7 +36,7 @@ impl Real {
             What::Event(event) => Some(match self.simulation.event(event, &mut sent) {
                 Submitted::Accepted(uuid) => Outcome::Accepted(uuid),
                 Submitted::Duplicate(uuid) => Outcome::Duplicate(uuid),
-                Submitted::Rejected { .. } => Outcome::Rejected,
+                Submitted::OptedOut(_) | Submitted::Rejected { .. } => Outcome::Rejected,
             }),
             What::OptOut(uuid) => {
                 self.simulation.change(Change::OptOut, uuid, &mut sent);

@@ -10,7 +10,7 @@ use super::{
     load,
 };
 use std::collections::BTreeMap;
-use tidings_collect::Subject;
+use tidings_collect::{Subject, Submitted};
 use tidings_engine::{CompiledDestination, Moment, Profile};
 use tidings_model::{DestinationId, DeviceUuid, Event, SegmentId};
 
@@ -106,6 +106,42 @@ impl Core {
         }
         report.devices = devices;
         Ok(report)
+    }
+
+    /// Whether the catalog has the subject's namespace: an id of another would be flagged in vain.
+    #[must_use]
+    pub fn knows(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Device(_) => true,
+            Subject::Id { data_source, .. } => self.catalog.compiled.has_data_source(*data_source),
+        }
+    }
+
+    /// Somebody opts out among the events.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn submit_opt_out<R: Rows>(
+        &mut self,
+        moment: Moment,
+        subject: &Subject,
+        rows: &R,
+        changes: &mut impl Changes,
+        hint: impl FnMut(DestinationHint),
+    ) -> Result<Submitted, R::Error> {
+        if let Subject::Id { data_source, .. } = subject
+            && !self.knows(subject)
+        {
+            return Ok(Submitted::Rejected {
+                code: "unknown_data_source",
+                message: format!("id.data_source: there is no data source {data_source}"),
+            });
+        }
+        self.privacy(moment, PrivacyRequest::OptOut, subject, rows, changes, hint)?;
+        Ok(Submitted::OptedOut(match subject {
+            Subject::Device(uuid) => Some(uuid.clone()),
+            Subject::Id { .. } => None,
+        }))
     }
 
     /// What becomes of an event that names a declared id which opted out: nothing is collected. A

@@ -16,9 +16,9 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
-use tidings_collect::Subject;
+use tidings_collect::Entry;
 use tidings_dispatch::Hint;
-use tidings_engine::{CompiledCatalog, Moment};
+use tidings_engine::Moment;
 use tidings_model::{DestinationId, DeviceUuid};
 use tidings_store::{Store, StoreError};
 
@@ -113,7 +113,7 @@ impl EngineThread {
         let mut events = 0;
         let mut next = first_submission.or_else(|| submitted.try_recv().ok());
         while let Some(submission) = next {
-            events += submission.events.len();
+            events += submission.entries.len();
             self.submit(moment, submission, &mut step)?;
             next = if events < EVENTS_PER_STEP {
                 submitted.try_recv().ok()
@@ -187,19 +187,22 @@ impl EngineThread {
         step: &mut Step,
     ) -> Result<(), StoreError> {
         let Submission {
-            events,
+            entries,
             reply,
             permit,
         } = submission;
-        let mut answer = Vec::with_capacity(events.len());
-        for event in &events {
+        let mut answer = Vec::with_capacity(entries.len());
+        for entry in &entries {
             let (batch, hints) = (&mut step.batch, &mut step.hints);
-            let submitted =
-                self.core
-                    .submit(moment, event, &*self.store, batch, random_uuid, |new| {
-                        add_hint(hints, new)
-                    })?;
-            answer.push(submitted);
+            let (core, store, hint) = (&mut self.core, &*self.store, |new| add_hint(hints, new));
+            answer.push(match entry {
+                Entry::Event(event) => {
+                    core.submit(moment, event, store, batch, random_uuid, hint)?
+                }
+                Entry::OptOut(subject) => {
+                    core.submit_opt_out(moment, subject, store, batch, hint)?
+                }
+            });
         }
         step.after.push(After::Answer {
             reply,
@@ -242,7 +245,7 @@ impl EngineThread {
                 let catalog = Arc::clone(core.catalog());
                 let hints = &mut step.hints;
                 let hint = |new| add_hint(hints, new);
-                let answer = if is_known(&catalog.compiled, &subject) {
+                let answer = if core.knows(&subject) {
                     let report = core.privacy(moment, request, &subject, store, batch, hint)?;
                     Some((catalog, report))
                 } else {
@@ -283,14 +286,6 @@ impl EngineThread {
             Control::Stop => {}
         }
         Ok(())
-    }
-}
-
-/// Whether the catalog has the subject's namespace: an id of another would be flagged in vain.
-fn is_known(catalog: &CompiledCatalog, subject: &Subject) -> bool {
-    match subject {
-        Subject::Device(_) => true,
-        Subject::Id { data_source, .. } => catalog.has_data_source(*data_source),
     }
 }
 

@@ -125,7 +125,7 @@ impl World<'_> {
                 self.counts.add("duplicates");
                 uuid
             }
-            Submitted::Rejected { .. } => return,
+            Submitted::OptedOut(_) | Submitted::Rejected { .. } => return,
         };
         self.trace
             .line(self.now, &format!("event {number} answered"));

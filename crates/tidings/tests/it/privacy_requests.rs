@@ -109,3 +109,38 @@ async fn documents_are_taken_on_the_admin_side_within_limits() {
     assert_eq!(send(server.collect, public).await.status, 404);
     server.stop().await;
 }
+
+/// Opt-outs among events happen in their order; deletions do not come by the public side.
+#[tokio::test(flavor = "multi_thread")]
+async fn opt_outs_happen_in_order_with_the_events_around_them() {
+    let partner = Partner::start().await;
+    let home = Home::new(&catalog(&partner), &[&partner]);
+    let server = home.start().await;
+    person(&server, &partner).await;
+    let answer = server
+        .events(
+            r#"{"uuid":"1","traits":[2]}
+{"do":"opt_out","uuid":"1"}
+{"uuid":"1","traits":[3]}
+{"do":"delete","uuid":"2"}
+{"do":"opt_out","id":{"data_source":9,"id":"crm"}}
+{"do":"opt_out","id":{"data_source":502,"id":"crm"}}
+{"traits":[3],"ids":[{"data_source":502,"id":"crm"}]}"#,
+        )
+        .await;
+    assert_eq!(answer["accepted"], 5, "{answer}");
+    let refused = [&answer["rejected"][0], &answer["rejected"][1]].map(|one| &one["code"]);
+    assert_eq!(refused, ["not_allowed", "unknown_data_source"], "{answer}");
+    assert_eq!(answer["uuids"][1], "1", "{answer}");
+    assert_eq!(answer["uuids"][5], Value::Null, "{answer}");
+    poll("both devices to be told out", async || {
+        let told = ["p1", "p2"].map(|id| partner.state(id, 101));
+        (told == [Some(false); 2]).then_some(())
+    })
+    .await;
+    let (_, stored) = ask(&server, "access", r#"{"uuid":"1"}"#).await;
+    let traits = stored["devices"][0]["traits"].as_array().unwrap();
+    let traits: Vec<_> = traits.iter().map(|one| &one["id"]).collect();
+    assert_eq!(traits, [1, 2], "{stored}");
+    server.stop().await;
+}
