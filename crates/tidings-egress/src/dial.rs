@@ -22,18 +22,30 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Addresses of one answer that are tried. All of them are judged.
 const ADDRESSES_TRIED_MAX: usize = 8;
 
-/// Connects to the first of `addresses` that answers.
-///
-/// Cancel safe: every connection under way is closed.
-pub(crate) async fn dial(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Failure> {
-    if let [only] = addresses {
-        return connect(SocketAddr::new(*only, port)).await;
-    }
-    let order = interleave(addresses).map(|ip| SocketAddr::new(ip, port));
-    race(order.take(ADDRESSES_TRIED_MAX), connect).await
+/// The addresses of an answer that are dialled, in that order.
+pub(crate) fn candidates(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    interleave(addresses).take(ADDRESSES_TRIED_MAX).collect()
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
+/// A connection, and the address it goes to.
+pub(crate) type Dialled = (TcpStream, IpAddr);
+
+/// Connects to the first of these [`candidates`] that answers.
+///
+/// Cancel safe: every connection under way is closed.
+pub(crate) async fn dial(candidates: &[IpAddr], port: u16) -> Result<Dialled, Failure> {
+    if let [only] = candidates {
+        return connect(SocketAddr::new(*only, port)).await;
+    }
+    let order: Vec<_> = candidates.iter().map(|&ip| (ip, port).into()).collect();
+    race(order.into_iter(), connect).await
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that opens a connection to another machine"
+)]
+async fn connect(address: SocketAddr) -> Result<Dialled, Failure> {
     let stream = TcpStream::connect(address)
         .await
         .map_err(|error| connect_failure(address, &error))?;
@@ -50,7 +62,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
     stream
         .set_nodelay(true)
         .map_err(|error| connect_failure(address, &error))?;
-    Ok(stream)
+    Ok((stream, address.ip()))
 }
 
 /// IPv6 and IPv4 in turn, each in the order given.
@@ -218,6 +230,24 @@ mod tests {
             Err(FailureClass::ConnectTimeout),
         );
         check(&[], Err(FailureClass::DnsNoAddress));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_elsewhere_is_closed_unused() {
+        // Linux takes the unspecified address for this machine. The policy never lets it through;
+        // here it shows what happens when a connection does not go where it was meant to.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let elsewhere = [IpAddr::from([0, 0, 0, 0])];
+        let failure = dial(&elsewhere, port).await.unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            format!("peer_mismatch: dialled 0.0.0.0:{port}, connected to 127.0.0.1:{port}")
+        );
+        let (mut other_end, _) = listener.accept().await.unwrap();
+        let mut received = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut other_end, &mut received);
+        assert_eq!(read.await.unwrap(), 0, "nothing was sent");
     }
 
     #[test]

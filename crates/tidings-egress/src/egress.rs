@@ -6,17 +6,26 @@
 
 use crate::{
     attempt::{Phase, Trace},
-    dial::dial,
+    dial::{candidates, dial},
     failure::{Failure, FailureClass},
     link::Link,
+    own::{OwnAddresses, OwnError},
     policy::AddressPolicy,
-    resolve::{HostsFile, NameServers, Resolver},
-    target::{Target, TargetHost},
+    resolve::{HostsFile, NameServers, Resolver, localhost},
+    target::{Target, TargetHost, UrlError, check_url},
     tls::{self, RootsError, TlsProfile, TlsSettings, TlsSettingsError},
 };
 use http::HeaderValue;
 use rustls::RootCertStore;
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// Settings of everything that goes out.
@@ -26,6 +35,9 @@ pub struct EgressSettings {
     pub ca_pem: Option<Vec<u8>>,
     /// Which addresses may be dialled. Default: public ones only.
     pub policy: AddressPolicy,
+    /// Where this server listens, which is never dialled; an unspecified address stands for every one
+    /// of this machine. Default none.
+    pub own_listeners: Vec<SocketAddr>,
     /// Value of `User-Agent`, visible ASCII. Default `tidings/<version>`.
     pub user_agent: String,
     /// Which name servers are asked. Default: the system's.
@@ -39,6 +51,7 @@ impl Default for EgressSettings {
         Self {
             ca_pem: None,
             policy: AddressPolicy::default(),
+            own_listeners: Vec::new(),
             user_agent: concat!("tidings/", env!("CARGO_PKG_VERSION")).to_owned(),
             name_servers: NameServers::default(),
             hosts: HostsFile::default(),
@@ -58,20 +71,21 @@ pub enum EgressError {
     UserAgent(String),
 }
 
-/// Shared by all endpoints and token sources of a server; immutable. To change the policy or the
+/// Shared by all endpoints and token sources of a server. Only the policy can change. To change the
 /// roots, make a new one and new endpoints: dropping the old endpoints closes their connections.
 pub struct Egress {
     roots: Arc<RootCertStore>,
     tls: TlsProfile,
     resolver: Resolver,
-    policy: AddressPolicy,
+    allow_private: AtomicBool,
+    own: OwnAddresses,
     pub(crate) user_agent: HeaderValue,
 }
 
 impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Egress")
-            .field("policy", &self.policy)
+            .field("policy", &self.policy())
             .field("user_agent", &self.user_agent)
             .finish_non_exhaustive()
     }
@@ -95,15 +109,51 @@ impl Egress {
             tls: TlsProfile::shared(&roots),
             roots,
             resolver: Resolver::new(&settings.name_servers, &settings.hosts),
-            policy: settings.policy,
+            allow_private: AtomicBool::new(settings.policy.allow_private),
+            own: OwnAddresses::new(settings.own_listeners),
             user_agent,
         }))
     }
 
     /// The policy that addresses are judged by.
     #[must_use]
-    pub const fn policy(&self) -> AddressPolicy {
-        self.policy
+    pub fn policy(&self) -> AddressPolicy {
+        AddressPolicy {
+            allow_private: self.allow_private.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Judges by this policy from now on: every address before it is dialled, and every connection at
+    /// hand before it is used again. Attempts under way go on.
+    pub fn set_policy(&self, policy: AddressPolicy) {
+        let AddressPolicy { allow_private } = policy;
+        self.allow_private.store(allow_private, Ordering::Relaxed);
+    }
+
+    /// Judges a URL as [`check_url`] does, and refuses addresses of this machine besides.
+    ///
+    /// # Errors
+    /// The first thing wrong with the URL; [`UrlError::is_refusal`] tells refused hosts from mistakes.
+    pub fn check_url(&self, url: &str) -> Result<(), UrlError> {
+        let policy = self.policy();
+        check_url(url, policy)?;
+        let target = Target::parse(url)?;
+        let known = match &target.host {
+            TargetHost::Address(ip) => vec![*ip],
+            TargetHost::Name(name) => localhost(name).unwrap_or_default(),
+        };
+        for ip in known {
+            // Where it cannot be told whose it is, it will be asked again before it is dialled.
+            if let Err(OwnError::Refused(refusal)) = self.own.judge(policy, ip, target.port) {
+                return Err(refusal.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a connection to this address may be used again.
+    pub(crate) fn may_reuse(&self, peer: IpAddr) -> bool {
+        self.policy().judge(peer).is_ok()
     }
 
     /// TLS for a destination that has roots or a client certificate of its own.
@@ -134,7 +184,7 @@ impl Egress {
             TargetHost::Name(_) => trace.enter(Phase::Connect),
             TargetHost::Address(_) => trace.skip_to(Phase::Connect),
         }
-        let stream = timeout(connect_max, dial(&addresses, target.port))
+        let (stream, peer) = timeout(connect_max, dial(&addresses, target.port))
             .await
             .unwrap_or_else(|_| Err(connect_timeout(&addresses, connect_max)))?;
         trace.enter(Phase::Tls);
@@ -144,19 +194,24 @@ impl Egress {
             .await
             .map_err(|error| tls::handshake_failure(&error))?;
         trace.enter(Phase::Write);
-        Link::open(stream).await
+        Link::open(stream, peer).await
     }
 
-    /// The addresses of the host, all of them judged and permitted.
+    /// The addresses of the host that are dialled. All of its addresses are judged and permitted.
     async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, Failure> {
         let addresses = match &target.host {
             TargetHost::Address(ip) => vec![*ip],
             TargetHost::Name(name) => self.resolver.lookup(name).await?,
         };
-        self.policy
+        let policy = self.policy();
+        policy
             .judge_all(&addresses)
             .map_err(|refusal| Failure::new(FailureClass::AddressRefused, refusal))?;
-        Ok(addresses)
+        let candidates = candidates(&addresses);
+        for &ip in &candidates {
+            self.own.judge(policy, ip, target.port)?;
+        }
+        Ok(candidates)
     }
 }
 

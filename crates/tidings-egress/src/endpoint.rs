@@ -176,7 +176,7 @@ impl Endpoint {
         connect_max: Duration,
         trace: &mut Trace,
     ) -> Result<(Lease, http::Response<Incoming>), Failure> {
-        while let Some(mut lease) = self.pool.take().await {
+        while let Some(mut lease) = self.pool.take(&self.egress).await {
             trace.reused = true;
             trace.skip_to(Phase::Write);
             match lease.link.send(message, trace).await {

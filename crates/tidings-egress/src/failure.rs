@@ -111,6 +111,8 @@ macro_rules! classes {
 classes! {
     /// The host, or an address it resolves to, may not be dialled.
     AddressRefused = "address_refused",
+    /// The host, or an address it resolves to, is this machine's own, or where this server listens.
+    AddressOwn = "address_own",
     /// The name does not exist.
     DnsNotFound = "dns_not_found",
     /// The name exists but has no address.

@@ -22,6 +22,7 @@ mod endpoint;
 mod failure;
 mod link;
 pub mod oauth;
+mod own;
 mod policy;
 mod pool;
 mod request;

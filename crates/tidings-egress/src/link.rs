@@ -26,6 +26,7 @@ use hyper_util::rt::TokioIo;
 use std::{
     future::{Future, poll_fn},
     io,
+    net::IpAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -57,6 +58,7 @@ pub(crate) struct Link {
     ended: bool,
     meter: Arc<Meter>,
     opened: Instant,
+    peer: IpAddr,
 }
 
 /// Why a message was not answered.
@@ -69,7 +71,7 @@ pub(crate) enum SendError {
 }
 
 impl Link {
-    pub(crate) async fn open(stream: TlsStream<TcpStream>) -> Result<Self, Failure> {
+    pub(crate) async fn open(stream: TlsStream<TcpStream>, peer: IpAddr) -> Result<Self, Failure> {
         let meter = Arc::new(Meter::default());
         meter.reset();
         let io = TokioIo::new(Metered {
@@ -88,7 +90,13 @@ impl Link {
             ended: false,
             meter,
             opened: Instant::now(),
+            peer,
         })
+    }
+
+    /// Where it goes.
+    pub(crate) const fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     pub(crate) const fn opened(&self) -> Instant {

@@ -16,11 +16,11 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// What may be dialled. Cheap to copy; fixed for the life of an [`crate::Egress`].
+/// What may be dialled. Cheap to copy; replaced by [`crate::Egress::set_policy`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     /// Also permit loopback, private, shared (carrier-grade NAT), link-local and unique local
-    /// addresses. Metadata, unspecified, multicast, broadcast, documentation and reserved
+    /// addresses, and those of this machine's interfaces. Where this server listens, metadata, unspecified, multicast, broadcast, documentation and reserved
     /// addresses stay refused.
     pub allow_private: bool,
 }
@@ -61,6 +61,10 @@ pub enum AddressKind {
     Documentation,
     /// Set aside for protocols, benchmarks, translation or the future.
     Reserved,
+    /// Of one of this machine's interfaces, and public.
+    OwnInterface,
+    /// Where this server listens.
+    OwnListener,
 }
 
 impl AddressKind {
@@ -69,7 +73,12 @@ impl AddressKind {
     pub const fn is_private(self) -> bool {
         matches!(
             self,
-            Self::Loopback | Self::Private | Self::Shared | Self::LinkLocal | Self::UniqueLocal
+            Self::Loopback
+                | Self::Private
+                | Self::Shared
+                | Self::LinkLocal
+                | Self::UniqueLocal
+                | Self::OwnInterface
         )
     }
 
@@ -86,6 +95,8 @@ impl AddressKind {
             Self::Broadcast => "the broadcast address",
             Self::Documentation => "a documentation address",
             Self::Reserved => "a reserved address",
+            Self::OwnInterface => "an address of this machine",
+            Self::OwnListener => "where this server itself listens",
         }
     }
 }
@@ -116,6 +127,21 @@ impl AddressPolicy {
     /// The first refusal.
     pub fn judge_all(self, addresses: &[IpAddr]) -> Result<(), AddressRefusal> {
         addresses.iter().try_for_each(|&ip| self.judge(ip))
+    }
+}
+
+/// The IPv4 address that an IPv6 one stands for, else the address itself.
+pub(crate) fn embedded_v4(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    let [.., b2, b3, b4, b5, _, _, _, _, _, _, c, d, e, f] = v6.octets();
+    if within(v6, V4_MAPPED) || within(v6, NAT64) {
+        Ipv4Addr::new(c, d, e, f).into()
+    } else if within(v6, SIX_TO_FOUR) {
+        Ipv4Addr::new(b2, b3, b4, b5).into()
+    } else {
+        address
     }
 }
 

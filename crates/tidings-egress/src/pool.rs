@@ -1,13 +1,14 @@
 //! Idle connections of one destination.
 //!
 //! The newest is used first, so that under light load the others grow old and go. A connection is
-//! handed out only after a look at it: an end that the peer has sent meanwhile is noticed. While
-//! there are idle connections a task sweeps them now and then, so that sockets are not held for a
-//! destination that went quiet; it ends with the last of them and is aborted with the pool.
+//! handed out only after a look at it: an end that the peer has sent meanwhile is noticed, and its
+//! address is judged by the policy of now. While there are idle connections a task sweeps them now and
+//! then, so that sockets are not held for a destination that went quiet; it ends with the last of them
+//! and is aborted with the pool.
 //!
 //! Invariant: at most `idle_max` idle connections. Connections in use belong to their attempts.
 
-use crate::link::Link;
+use crate::{egress::Egress, link::Link};
 use std::{
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -80,15 +81,15 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An idle connection that looks alive.
-    pub(crate) async fn take(&self) -> Option<Lease> {
+    /// An idle connection that looks alive, to a peer that is still permitted.
+    pub(crate) async fn take(&self, egress: &Egress) -> Option<Lease> {
         loop {
             let (mut idle, generation) = {
                 let mut state = self.state();
                 (state.idle.pop()?, state.generation)
             };
             let is_ready = poll_fn(|cx| Poll::Ready(idle.link.is_ready(cx))).await;
-            if is_ready && !self.has_expired(&idle) {
+            if is_ready && !self.has_expired(&idle) && egress.may_reuse(idle.link.peer()) {
                 return Some(Lease {
                     link: idle.link,
                     generation,

@@ -59,6 +59,11 @@ pub enum HostsFile {
     Text(String),
 }
 
+/// The addresses of a name that is this machine whatever anybody says.
+pub(crate) fn localhost(name: &str) -> Option<Vec<IpAddr>> {
+    is_localhost(name).then(|| vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()])
+}
+
 pub(crate) struct Resolver {
     hosts: Hosts,
     dns: Option<TokioResolver>,
@@ -82,8 +87,8 @@ impl Resolver {
     ///
     /// Cancel safe: a query under way is forgotten.
     pub(crate) async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
-        if is_localhost(name) {
-            return Ok(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]);
+        if let Some(addresses) = localhost(name) {
+            return Ok(addresses);
         }
         if let Some(addresses) = self.hosts.get(name) {
             return Ok(addresses.to_vec());

@@ -60,7 +60,7 @@ impl Outlet {
         egress: &Arc<Egress>,
         tokens: &Tokens,
     ) -> anyhow::Result<Self> {
-        tidings_egress::check_url(&destination.url, egress.policy()).context("url")?;
+        egress.check_url(&destination.url).context("url")?;
         let endpoint = Endpoint::new(
             Arc::clone(egress),
             &destination.url,
@@ -114,7 +114,8 @@ impl Parts {
         let token = match &destination.oauth {
             None => None,
             Some(oauth) => {
-                tidings_egress::check_url(&oauth.token_url, egress.policy())
+                egress
+                    .check_url(&oauth.token_url)
                     .context("oauth.token_url")?;
                 let credentials = credentials(&oauth.credentials, &mut redactor)?;
                 let profile = tls.clone().map(|tls| (tokens.mark(&destination.tls), tls));

@@ -6,6 +6,10 @@
     reason = "a test that meets what it does not expect should fail"
 )]
 #![allow(clippy::print_stdout, reason = "some tests print their table")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "canaries are connected to by their own test"
+)]
 
 mod attempts;
 mod broken_tls;
@@ -13,6 +17,7 @@ mod faults;
 mod hostile;
 mod names;
 mod oauth;
+mod own;
 mod own_tls;
 mod partner;
 mod partner_faults;

@@ -224,6 +224,7 @@ pub(crate) fn settings(authority: &Authority) -> EgressSettings {
         policy: AddressPolicy {
             allow_private: true,
         },
+        own_listeners: Vec::new(),
         user_agent: "Adobe Audience Manager Iris".to_owned(),
         name_servers: NameServers::Listed(Vec::new()),
         hosts: HostsFile::Text(format!("127.0.0.1 {HOST}\n127.0.0.1 other.test\n")),

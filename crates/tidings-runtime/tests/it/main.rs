@@ -5,6 +5,10 @@
     clippy::string_slice,
     reason = "a test that meets what it does not expect should fail, also in helpers"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests are the other end of connections"
+)]
 
 mod attempts;
 mod batches;

@@ -7,6 +7,10 @@
     clippy::print_stderr,
     reason = "what fails in a helper fails its test"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests are the other end of connections"
+)]
 
 mod backlog;
 mod batch_death;

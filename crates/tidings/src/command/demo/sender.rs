@@ -225,6 +225,10 @@ struct Connection {
 }
 
 impl Connection {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a visitor of this very process, not a partner"
+    )]
     async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let socket = TcpStream::connect(address)
             .await
