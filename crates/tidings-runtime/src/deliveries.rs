@@ -23,7 +23,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tidings_egress::Egress;
+use tidings_egress::{AddressPolicy, Egress};
 use tidings_model::{Destination, DestinationId, Status};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -224,19 +224,50 @@ impl Deliveries {
         refused
     }
 
+    /// Judges addresses by this policy from now on. Destinations whose URL it refuses stop; those that
+    /// were refused are started again.
+    pub(crate) fn set_policy(&self, policy: AddressPolicy, tasks: &mut JoinSet<()>) {
+        self.egress.set_policy(policy);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let judged_anew = |running: &&Running| {
+            let token_url = running.destination.oauth.as_ref();
+            let mut urls = std::iter::once(&running.destination.url)
+                .chain(token_url.map(|oauth| &oauth.token_url));
+            running.files.outlet.is_none() || urls.any(|url| self.egress.check_url(url).is_err())
+        };
+        let ids = running.values().filter(judged_anew);
+        let ids: Vec<_> = ids.map(|running| running.destination.id).collect();
+        self.start_again(&ids, &mut running, tasks);
+    }
+
     /// Starts destinations that were refused again.
     pub(crate) fn renew(&self, ids: &[DestinationId], tasks: &mut JoinSet<()>) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = |id: &&DestinationId| {
+            let running = running.get(id);
+            running.is_some_and(|running| running.files.outlet.is_none())
+        };
+        let ids: Vec<_> = ids.iter().filter(refused).copied().collect();
+        self.start_again(&ids, &mut running, tasks);
+    }
+
+    fn start_again(
+        &self,
+        ids: &[DestinationId],
+        running: &mut BTreeMap<DestinationId, Running>,
+        tasks: &mut JoinSet<()>,
+    ) {
         let mut starting = Vec::new();
         for id in ids {
-            let refused = running.remove(id).filter(|old| old.files.outlet.is_none());
-            let Some(old) = refused else { continue };
+            let Some(old) = running.remove(id) else {
+                continue;
+            };
             let (destination, catalog) = (Arc::clone(&old.destination), Arc::clone(&old.catalog));
             let (new, task) = self.start(&destination, &catalog, Some(old));
             starting.push(task);
             running.insert(*id, new);
         }
-        self.publish_inboxes(&running);
+        self.publish_inboxes(running);
         for task in starting {
             tasks.spawn(task);
         }

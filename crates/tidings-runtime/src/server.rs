@@ -114,15 +114,6 @@ impl Server {
             "[admin] listen = \"{}\": the admin side has no authentication yet and listens on loopback only",
             settings.admin
         );
-        let policy = AddressPolicy {
-            allow_private: settings.dangerous_allow_private_addresses,
-        };
-        let egress = Egress::new(EgressSettings {
-            ca_pem: settings.ca_pem,
-            policy,
-            ..EgressSettings::default()
-        })
-        .context("preparing outgoing connections")?;
         let clock = Arc::new(match settings.virtual_now {
             Some(now) => Clock::standing_at(now),
             None => Clock::system(),
@@ -135,6 +126,17 @@ impl Server {
         remove_if_there(&addresses)?;
         let collect = bind(settings.collect, "collect").await?;
         let admin = bind(settings.admin, "admin").await?;
+        let (collect_addr, admin_addr) = (collect.local_addr()?, admin.local_addr()?);
+        let policy = AddressPolicy {
+            allow_private: settings.dangerous_allow_private_addresses,
+        };
+        let egress = Egress::new(EgressSettings {
+            ca_pem: settings.ca_pem,
+            policy,
+            own_listeners: vec![collect_addr, admin_addr],
+            ..EgressSettings::default()
+        })
+        .context("preparing outgoing connections")?;
 
         let stats = Arc::new(ServiceStats::default());
         let inboxes = Arc::new(ArcSwap::default());
@@ -185,7 +187,6 @@ impl Server {
             Events::new(WriterSink::new(writer.handle(), stats), move || clock.now())
         };
         let mut http = JoinSet::new();
-        let (collect_addr, admin_addr) = (collect.local_addr()?, admin.local_addr()?);
         let public = events.router().merge(opt_out::router(Arc::clone(&shared)));
         http.spawn(serve(collect, public, stopping.clone()));
         http.spawn(serve(admin, admin::router(Arc::clone(&shared)), stopping));
@@ -240,6 +241,20 @@ impl Server {
                 () = self.following.sweep_done() => self.following.mark_swept(),
             }
         }
+    }
+
+    /// Judges by this policy from now on: connections at hand that it refuses are closed when they
+    /// would be used next, destinations that it refuses are, and those that it refuses no more begin.
+    pub fn set_policy(&mut self, policy: AddressPolicy) {
+        if std::mem::replace(&mut self.following.policy, policy) == policy {
+            return;
+        }
+        tracing::info!(
+            dangerous_allow_private_addresses = policy.allow_private,
+            "addresses are judged by another policy"
+        );
+        let deliveries = &self.shared.deliveries;
+        deliveries.set_policy(policy, &mut self.destinations);
     }
 
     /// Reads the catalog's file again, now. A file that is wrong changes nothing and is reported; one

@@ -60,49 +60,9 @@ impl LogSettings {
 
 /// Reads the configuration and the catalog that it names.
 pub(crate) fn read(path: &Path) -> Result<Config, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format_args!("could not read {}: {error}", path.display()))
-    })?;
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
-    let (parsed, faults) = parse(&text);
-    let file = parsed.delivery_ca_file.as_ref().map(|(ca_file, line)| {
-        let ca_file = directory.join(ca_file);
-        fs::read(&ca_file).map_err(|error| {
-            (
-                *line,
-                format!(
-                    "delivery.ca_file: could not read {}: {error}",
-                    ca_file.display()
-                ),
-            )
-        })
-    });
-    let mut faults = faults;
-    let ca_pem = match file.transpose() {
-        Ok(pem) => pem,
-        Err(fault) => {
-            faults.push(fault);
-            None
-        }
-    };
-    if !faults.is_empty() {
-        faults.sort_by_key(|(line, _)| *line);
-        let name = path
-            .file_name()
-            .unwrap_or(path.as_os_str())
-            .to_string_lossy();
-        let list: Vec<_> = faults
-            .iter()
-            .map(|(line, fault)| format!("{name}:{line}: {fault}"))
-            .collect();
-        return Err(Failure::Usage(anyhow!(
-            "the configuration has faults\n{}",
-            list.join("\n")
-        )));
-    }
-    let policy = AddressPolicy {
-        allow_private: parsed.dangerous_allow_private_addresses,
-    };
+    let (parsed, ca_pem) = read_file(path, directory)?;
+    let policy = parsed.policy();
     let catalog_path = directory.join(parsed.catalog.unwrap_or_else(|| "catalog.yaml".into()));
     let loaded = catalog_file::require(&catalog_path, policy)?;
     Ok(Config {
@@ -127,6 +87,54 @@ pub(crate) fn read(path: &Path) -> Result<Config, Failure> {
     })
 }
 
+/// Reads what of the configuration can change while the server runs.
+pub(crate) fn read_policy(path: &Path) -> Result<AddressPolicy, Failure> {
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    let (parsed, _) = read_file(path, directory)?;
+    Ok(parsed.policy())
+}
+
+/// Reads the file and the trust roots that it names.
+fn read_file(path: &Path, directory: &Path) -> Result<(Parsed, Option<Vec<u8>>), Failure> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format_args!("could not read {}: {error}", path.display()))
+    })?;
+    let (parsed, mut faults) = parse(&text);
+    let file = parsed.delivery_ca_file.as_ref().map(|(ca_file, line)| {
+        let ca_file = directory.join(ca_file);
+        fs::read(&ca_file).map_err(|error| {
+            let ca_file = ca_file.display();
+            (
+                *line,
+                format!("delivery.ca_file: could not read {ca_file}: {error}"),
+            )
+        })
+    });
+    let ca_pem = match file.transpose() {
+        Ok(pem) => pem,
+        Err(fault) => {
+            faults.push(fault);
+            None
+        }
+    };
+    if faults.is_empty() {
+        return Ok((parsed, ca_pem));
+    }
+    faults.sort_by_key(|(line, _)| *line);
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy();
+    let list: Vec<_> = faults
+        .iter()
+        .map(|(line, fault)| format!("{name}:{line}: {fault}"))
+        .collect();
+    Err(Failure::Usage(anyhow!(
+        "the configuration has faults\n{}",
+        list.join("\n")
+    )))
+}
+
 #[derive(Debug, Default)]
 struct Parsed {
     data_dir: Option<PathBuf>,
@@ -138,6 +146,14 @@ struct Parsed {
     dangerous_virtual: Option<Timestamp>,
     log_level: Option<String>,
     records: RecordSettings,
+}
+
+impl Parsed {
+    const fn policy(&self) -> AddressPolicy {
+        AddressPolicy {
+            allow_private: self.dangerous_allow_private_addresses,
+        }
+    }
 }
 
 /// The line and what is wrong there.

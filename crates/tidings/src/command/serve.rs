@@ -3,7 +3,7 @@
 use crate::{config, failure::Failure};
 use clap::Args as ClapArgs;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use tidings_runtime::Server;
@@ -26,10 +26,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| anyhow::Error::from(error).context("starting the runtime"))?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, &args.config))
 }
 
-async fn serve(config: config::Config) -> Result<(), Failure> {
+async fn serve(config: config::Config, path: &Path) -> Result<(), Failure> {
     // Before anything starts, so that a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -40,6 +40,7 @@ async fn serve(config: config::Config) -> Result<(), Failure> {
             _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
             _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
             _ = hangup.recv() => {
+                follow_policy(&mut server, path);
                 server.reload().await;
                 continue;
             }
@@ -66,6 +67,19 @@ async fn serve(config: config::Config) -> Result<(), Failure> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Goes on with what the configuration says now of the addresses that may be dialled; of one with
+/// faults nothing is taken.
+fn follow_policy(server: &mut Server, path: &Path) {
+    match config::read_policy(path) {
+        Ok(policy) => server.set_policy(policy),
+        Err(Failure::Usage(error) | Failure::Work(error)) => {
+            let reason = format!("{error:#}");
+            tracing::error!(reason, "configuration not read again, the one in use stays");
+        }
+        Err(Failure::Faults) => {}
+    }
 }
 
 fn aborted() -> Failure {

@@ -1,8 +1,10 @@
 //! Destinations on this machine, without the switch that allows them: nobody is dialled, and what
-//! is allowed goes on.
+//! is allowed goes on. With the switch, the server itself is still not dialled.
 
 use crate::support::{
     http::{get, send},
+    partner::Partner,
+    poll,
     server::{Home, Options},
 };
 use std::sync::{
@@ -45,12 +47,7 @@ async fn are_never_dialled() {
     // A public name is not refused. It does not exist, which is not known before it is resolved.
     const PUBLIC: u32 = 90;
     destinations += &destination(PUBLIC, "https://partner.invalid/segments");
-    let catalog = format!(
-        "data_sources: [{{ id: 501, name: Cookies, kind: cookie }}]
-traits: [{{ id: 1, name: A }}]
-segments: [{{ id: 101, name: S1, rule: '1T' }}]
-destinations:\n{destinations}"
-    );
+    let catalog = catalog(&destinations);
     let options = Options {
         only_public_addresses: true,
         ..Options::default()
@@ -80,6 +77,95 @@ destinations:\n{destinations}"
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);
     assert_eq!(send(server.admin, get("/readyz")).await.status, 200);
+    server.stop().await;
+}
+
+fn catalog(destinations: &str) -> String {
+    format!(
+        "data_sources: [{{ id: 501, name: Cookies, kind: cookie }}]
+traits: [{{ id: 1, name: A }}]
+segments: [{{ id: 101, name: S1, rule: '1T' }}]
+destinations:\n{destinations}"
+    )
+}
+
+fn event(user: u32) -> String {
+    format!(r#"{{"uuid":"{user}","traits":[1],"ids":[{{"data_source":501,"id":"p{user}"}}]}}"#)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_does_not_send_to_itself() {
+    let partner = Partner::start().await;
+    let home = Home::new(&catalog(&destination(1, &partner.url())), &[&partner]);
+    let server = home.start().await;
+    // The ports are known only now. This machine may be sent to, as the partner shows.
+    let mut destinations = destination(1, &partner.url());
+    for (id, side) in [(2, server.collect), (3, server.admin)] {
+        destinations += &destination(id, &format!("https://{side}/v1/events"));
+        let port = side.port();
+        let by_name = format!("https://localhost:{port}/v1/events");
+        destinations += &destination(id + 2, &by_name);
+    }
+    home.change_catalog(&catalog(&destinations));
+    server.hang_up();
+    for id in [2, 3, 4, 5] {
+        let status = server
+            .wait_for_destination(id, "refused", |status| status["health"] == "refused")
+            .await;
+        let reason = "url: 127.0.0.1 is refused: where this server itself listens";
+        assert_eq!(status["refused"], reason, "{status}");
+    }
+    server.events(&event(1)).await;
+    partner.wait_for_count(1).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn are_closed_and_opened_by_a_change_of_the_configuration() {
+    const OPEN: &str = "dangerous_allow_private_addresses = true";
+    const CLOSED: &str = "dangerous_allow_private_addresses = false";
+    let (by_address, by_name) = (Partner::start().await, Partner::start().await);
+    let destinations = destination(1, &by_address.url())
+        + &destination(2, &by_name.url().replace("127.0.0.1", "localhost"));
+    let home = Home::new(&catalog(&destinations), &[&by_address, &by_name]);
+    let server = home.start().await;
+    server.events(&event(1)).await;
+    by_address.wait_for_count(1).await;
+    by_name.wait_for_count(1).await;
+
+    home.change_config(OPEN, CLOSED);
+    server.hang_up();
+    for (id, reason) in [
+        (1, "url: 127.0.0.1 is refused: a loopback address"),
+        (2, "url: localhost is this machine"),
+    ] {
+        let status = server
+            .wait_for_destination(id, "refused", |status| status["health"] == "refused")
+            .await;
+        assert_eq!(status["refused"], reason);
+    }
+    server.events(&event(2)).await;
+
+    // A mistake changes nothing.
+    home.change_config(CLOSED, "dangerous_allow_private_addresses = 1");
+    server.hang_up();
+    poll("the refusal of the configuration", async || {
+        let refused = home.log().contains("configuration not read again");
+        refused.then_some(())
+    })
+    .await;
+    for (id, partner) in [(1, &by_address), (2, &by_name)] {
+        assert_eq!(server.destination(id).await["health"], "refused");
+        let stats = partner.stats();
+        assert_eq!((stats.connections, stats.requests), (1, 1));
+    }
+
+    home.change_config("dangerous_allow_private_addresses = 1", OPEN);
+    server.hang_up();
+    let seen = by_address.wait_for_count(2).await;
+    assert_eq!(seen[1].told(), ["p2 101=1"]);
+    let seen = by_name.wait_for_count(2).await;
+    assert_eq!(seen[1].told(), ["p2 101=1"]);
     server.stop().await;
 }
 
