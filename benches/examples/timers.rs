@@ -161,7 +161,7 @@ fn fill(data_dir: &Path, profiles: u64) -> Result<()> {
         let uuid = || device::uuid(number);
         core.submit(moment, &event, &store, &mut batch, uuid, |_| {})?;
         if (number + 1) % EVENTS_PER_COMMIT == 0 || number + 1 == profiles {
-            core.finish(moment, seq, &mut batch);
+            core.finish(moment, seq, &store, &mut batch);
             seq = store.commit(&batch)?;
             batch.clear();
         }

@@ -10,7 +10,7 @@ use crate::{
     apply::forget_event_ids,
     compiled::CompiledTrait,
     evaluate,
-    profile::{OwedZero, TraitState},
+    profile::TraitState,
     realise,
     send::{self, Cause},
 };
@@ -45,6 +45,9 @@ impl Engine {
             self.send(Cause::Time, moment, catalog, profile, in_flight);
         } else {
             evaluate::forget_refused_zeros(catalog, profile);
+            if profile.is_deleted() {
+                profile.forgive_unsent(catalog, now);
+            }
             profile.tidy();
         }
         if profile.wake_at.is_some_and(|at| at <= now) {
@@ -93,18 +96,10 @@ impl Engine {
             profile.ids.iter_mut().for_each(|id| id.linked = false);
         });
         self.opt_out(moment, catalog, profile, &in_flight);
-        for state in &mut profile.destinations {
-            let destination = catalog.destination(state.id);
-            let sent =
-                |zero: &OwedZero| destination.is_some_and(|d| d.delivers(zero.segment, moment.now));
-            state.owed.retain(sent);
-            let owed = &state.owed;
-            state
-                .told
-                .retain(|told| owed.iter().any(|zero| zero.segment == *told));
-        }
         profile.erase(catalog, in_flight, &mut self.effects.unlinked);
         profile.event_ids.clear();
+        profile.last_seen = Timestamp::default();
+        profile.forgive_unsent(catalog, moment.now);
         self.plan(catalog, profile);
         self.mark_batches(moment, catalog, profile);
         &self.effects
@@ -166,6 +161,67 @@ impl Profile {
     #[must_use]
     pub fn has_run_out(&self, now: Timestamp) -> bool {
         !self.opted_out && is_unseen(self, now)
+    }
+
+    /// Whether nothing is known of a device that opted out but what partners are still to be told: it
+    /// was deleted, or never seen.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.opted_out
+            && self.wake_at.is_none()
+            && self.traits.is_empty()
+            && self.segments.is_empty()
+            && self.regions.is_empty()
+            && self.event_ids.is_empty()
+            && self.ids.iter().all(|id| !id.linked)
+    }
+
+    /// Whether nothing is left of the profile but that the device opted out, which a mark says as well.
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        self.is_deleted()
+            && self.ids.is_empty()
+            && self.destinations.is_empty()
+            && self.dropped.is_empty()
+    }
+
+    /// Of a deleted device: pairs that were given up and of which nothing is left to tell are not
+    /// undelivered any more. Returns their destinations.
+    pub fn forget_undelivered(&mut self) -> Vec<DestinationId> {
+        let mut forgotten = Vec::new();
+        for state in &mut self.destinations {
+            let tells =
+                state.pending.is_some() || !state.owed.is_empty() || state.batch.marked.is_some();
+            if state.undelivered && !tells {
+                state.undelivered = false;
+                forgotten.push(state.id);
+            }
+        }
+        if !forgotten.is_empty() {
+            self.tidy();
+        }
+        forgotten
+    }
+
+    /// Of a deleted device: what is not sent now, neither at once nor by a batch, is owed no more, and
+    /// what partners keep for true is not remembered.
+    fn forgive_unsent(&mut self, catalog: &CompiledCatalog, now: Timestamp) {
+        for state in &mut self.destinations {
+            let destination = catalog.destination(state.id);
+            let destination = destination.filter(|one| one.supports_unsegment);
+            let is_sent = |id| destination.is_some_and(|one| one.delivers(id, now));
+            state.owed.retain(|zero| is_sent(zero.segment));
+            let owed = &state.owed;
+            state
+                .told
+                .retain(|told| owed.iter().any(|zero| zero.segment == *told));
+            for baseline in &mut state.batch.baselines {
+                baseline.segments.retain(|&id| is_sent(id));
+            }
+            let baselines = &mut state.batch.baselines;
+            baselines.retain(|baseline| !baseline.segments.is_empty());
+        }
+        self.tidy();
     }
 
     /// Removes what is known about the device, except what partners are still to be told. Its ids are

@@ -326,15 +326,22 @@ impl Core {
         self.ledger.trim(key, kept_from, rows, changes)
     }
 
-    /// Ends a step: hands every changed profile to `changes`. True if there was anything to write.
-    /// `durable` is the last sequence number known to be on disk.
-    pub fn finish(&mut self, moment: Moment, durable: u64, changes: &mut impl Changes) -> bool {
+    /// Ends a step: hands every changed profile to `changes`, and a mark in the place of one in which
+    /// nothing is left but that its device opted out. True if there was anything to write. `durable` is
+    /// the last sequence number known to be on disk.
+    pub fn finish<R: Rows>(
+        &mut self,
+        moment: Moment,
+        durable: u64,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> bool {
         let any = !self.dirty.is_empty();
         self.attempts.clear();
         for uuid in self.dirty.drain(..) {
             if let Some(cached) = self.profiles.get_mut(&uuid) {
                 cached.dirty = false;
-                changes.put_profile(&uuid, &cached.profile);
+                write_profile(&uuid, &mut cached.profile, rows, changes);
             }
         }
         self.profiles.turn(moment.seq, durable);
@@ -359,13 +366,39 @@ fn mark_dirty(dirty: &mut Vec<DeviceUuid>, cached: &mut Cached, uuid: &DeviceUui
     }
 }
 
+fn write_profile<R: Rows>(
+    uuid: &DeviceUuid,
+    profile: &mut Profile,
+    rows: &R,
+    changes: &mut impl Changes,
+) {
+    if profile.is_deleted() {
+        for destination in profile.forget_undelivered() {
+            changes.delete_undelivered(destination, uuid);
+        }
+    }
+    if profile.is_tombstone() {
+        changes.delete_profile(uuid);
+        changes.put_opt_out(rows.device_mark(uuid));
+    } else {
+        changes.put_profile(uuid, profile);
+    }
+}
+
+/// The profile of a device. Only one that is not stored costs a second look: whether there is a mark.
 fn load<'a, R: Rows>(
     profiles: &'a mut Cache<DeviceUuid, Box<Cached>>,
     uuid: &DeviceUuid,
     rows: &R,
 ) -> Result<&'a mut Cached, R::Error> {
     let cached = profiles.get_or_load(uuid, || {
-        let profile = rows.profile(uuid)?.unwrap_or_default();
+        let profile = match rows.profile(uuid)? {
+            Some(profile) => profile,
+            None => Profile {
+                opted_out: rows.opted_out(rows.device_mark(uuid))?,
+                ..Profile::default()
+            },
+        };
         Ok(Box::new(Cached {
             profile,
             dirty: false,

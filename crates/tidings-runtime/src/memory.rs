@@ -18,6 +18,9 @@ use tidings_store::{
     Undelivered,
 };
 
+/// These rows end with the process: a key that is known serves.
+const KEY: OptOutKey = OptOutKey::new([0; 32]);
+
 /// Rows, each kind in the order of its keys.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryRows {
@@ -25,7 +28,7 @@ pub struct MemoryRows {
     pub profiles: BTreeMap<DeviceUuid, Profile>,
     /// Declared ids and the devices they lead to.
     pub links: HashMap<(DataSourceId, Box<str>), Vec<Link>>,
-    /// Declared ids that opted out.
+    /// Declared ids that opted out, and devices of which nothing else is stored.
     pub opt_outs: BTreeSet<OptOutMark>,
     /// When profiles are to be woken.
     pub timers: BTreeSet<(Timestamp, DeviceUuid)>,
@@ -48,6 +51,7 @@ pub struct MemoryChanges(Vec<Change>);
 #[derive(Debug)]
 enum Change {
     Profile(DeviceUuid, Box<Profile>),
+    NoProfile(DeviceUuid),
     Links((DataSourceId, Box<str>), Vec<Link>),
     OptOut(OptOutMark),
     Timer(Timestamp, DeviceUuid),
@@ -71,6 +75,7 @@ impl MemoryRows {
     fn change(&mut self, change: Change) {
         match change {
             Change::Profile(uuid, profile) => drop(self.profiles.insert(uuid, *profile)),
+            Change::NoProfile(uuid) => drop(self.profiles.remove(&uuid)),
             Change::Links(id, links) => drop(self.links.insert(id, links)),
             Change::OptOut(mark) => drop(self.opt_outs.insert(mark)),
             Change::Timer(at, uuid) => drop(self.timers.insert((at, uuid))),
@@ -115,9 +120,12 @@ impl Rows for MemoryRows {
         Ok(links.cloned().unwrap_or_default())
     }
 
-    // These rows end with the process: a key that is known serves.
     fn opt_out_mark(&self, data_source: DataSourceId, id: &str) -> OptOutMark {
-        OptOutKey::new([0; 32]).mark(data_source, id)
+        KEY.mark(data_source, id)
+    }
+
+    fn device_mark(&self, uuid: &DeviceUuid) -> OptOutMark {
+        KEY.device_mark(uuid)
     }
 
     fn opted_out(&self, mark: OptOutMark) -> Result<bool, Infallible> {
@@ -194,6 +202,10 @@ impl Changes for MemoryChanges {
     fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile) {
         self.0
             .push(Change::Profile(uuid.clone(), Box::new(profile.clone())));
+    }
+
+    fn delete_profile(&mut self, uuid: &DeviceUuid) {
+        self.0.push(Change::NoProfile(uuid.clone()));
     }
 
     fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]) {

@@ -369,7 +369,10 @@ impl Simulation {
     }
 
     fn commit(&mut self, moment: Moment) {
-        if self.core.finish(moment, self.seq, &mut self.changes) {
+        if self
+            .core
+            .finish(moment, self.seq, &self.rows, &mut self.changes)
+        {
             self.seq = moment.seq;
         }
         self.rows.apply(&mut self.changes);

@@ -138,7 +138,7 @@ impl Service {
             );
             replies.push((number, infallible(submitted)));
         }
-        core.finish(moment, disk.durable, &mut changes);
+        core.finish(moment, disk.durable, rows, &mut changes);
         if !changes.is_empty() {
             self.seq = moment.seq;
             seq = moment.seq;

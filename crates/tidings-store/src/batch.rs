@@ -81,7 +81,7 @@ impl Batch {
         );
     }
 
-    /// Keeps that a declared id opted out.
+    /// Keeps that the declared id or device with this mark opted out.
     pub fn put_opt_out(&mut self, mark: OptOutMark) {
         self.push(PUT, |out| keys::put_opt_out(out, mark), |_| {});
     }

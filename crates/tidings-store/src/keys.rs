@@ -13,7 +13,7 @@
 //! | `a` destination time position | a page of the attempt log; 40 bits and 64 bits |
 //! | `r` destination device segment data source, id as text | removals, in the ledger |
 //! | `e` destination | the last resend of undelivered pairs |
-//! | `x` 16 bytes | a declared id that opted out, see `opt_out.rs`; no value |
+//! | `x` 16 bytes | a declared id or a device that opted out, see `opt_out.rs`; no value |
 //!
 //! A *device* of 38 digits is its number in 16 bytes, big-endian; its top bit is 0, since 10^38 < 2^127.
 //! Any other is a byte `0x80 | digits` followed by its digits. So devices of 38 digits sort by number,
@@ -56,7 +56,7 @@ pub const ATTEMPT: u8 = b'a';
 pub const REMOVAL: u8 = b'r';
 /// Resends of undelivered pairs.
 pub const RESEND: u8 = b'e';
-/// Declared ids that opted out.
+/// Declared ids and devices that opted out.
 pub const OPT_OUT: u8 = b'x';
 
 pub(crate) const FORMAT: &[u8] = b"m/format";

@@ -29,7 +29,7 @@
 //! | `a` destination time position | version, attempts | the attempt log: what was settled in one commit, trimmed by age and size |
 //! | `r` destination device segment data source, id | version, removals | the removal ledger: when a Status 0 was owed, tried and acknowledged |
 //! | `e` destination | version, flags, times, counts, device | how far the last resend of undelivered pairs has come |
-//! | `x` mark | nothing | declared ids that opted out, as keyed hashes (`opt_out.rs`) |
+//! | `x` mark | nothing | declared ids that opted out, and devices of which nothing else is stored, as keyed hashes (`opt_out.rs`) |
 //! | `t` hour device | nothing | timers: the profile can change by itself in this hour |
 //! | `m/format` | u32 LE | the format of all this; a newer one is refused, an older one is brought up to it at opening |
 //! | `m/epoch` | u32 LE | counts the times that the directory was opened |

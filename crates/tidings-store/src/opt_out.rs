@@ -1,6 +1,8 @@
-//! Opt-outs of declared ids: that an id must not be collected, kept without the id itself.
+//! Opt-outs of declared ids, and of devices of which nothing else is stored: that they must not be
+//! collected, kept without the id itself.
 //!
-//! The row is named by `HMAC-SHA256(key, data source u32 LE | id)`, cut to 16 bytes. The key is random,
+//! The row is named by `HMAC-SHA256(key, data source u32 LE | id)`, cut to 16 bytes; a device is its
+//! digits in the data source that stands for none, which no declared id has. The key is random,
 //! made when the directory is opened for the first time by a version that knows opt-outs, and leaves
 //! the directory with it alone. So a deleted id is recognised when it comes back, while what is stored
 //! says nothing to whoever has no key, and ids cannot be tried out against it.
@@ -11,13 +13,13 @@ use crate::codec::bytes::{DecodeError, Reader};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::fmt;
-use tidings_model::DataSourceId;
+use tidings_model::{DataSourceId, DeviceUuid};
 
-/// The key that declared ids are hashed with.
+/// The key that ids are hashed with.
 #[derive(Clone)]
 pub struct OptOutKey([u8; 32]);
 
-/// A declared id that opted out, as it is stored.
+/// A declared id or a device that opted out, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OptOutMark(pub(crate) [u8; 16]);
 
@@ -36,14 +38,25 @@ impl OptOutKey {
         Self(bytes)
     }
 
-    /// The mark of an id.
+    /// The mark of a declared id.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "HMAC takes keys of any length")]
     pub fn mark(&self, data_source: DataSourceId, id: &str) -> OptOutMark {
+        self.hash(data_source, id.as_bytes())
+    }
+
+    /// The mark of a device.
+    #[must_use]
+    pub fn device_mark(&self, uuid: &DeviceUuid) -> OptOutMark {
+        let mut digits = Vec::with_capacity(38);
+        uuid.write_to(&mut digits);
+        self.hash(DataSourceId::NONE, &digits)
+    }
+
+    fn hash(&self, data_source: DataSourceId, id: &[u8]) -> OptOutMark {
         let mac = Hmac::<Sha256>::new_from_slice(&self.0);
         let mut mac = mac.expect("HMAC takes keys of any length");
         mac.update(&data_source.0.to_le_bytes());
-        mac.update(id.as_bytes());
+        mac.update(id);
         let code = mac.finalize().into_bytes();
         let mut mark = [0; 16];
         mark.iter_mut().zip(code).for_each(|(to, from)| *to = from);
@@ -80,6 +93,10 @@ mod tests {
         assert_ne!(mark, key.mark(DataSourceId(2), "a"));
         assert_ne!(mark, key.mark(DataSourceId(1), "b"));
         assert_ne!(mark, OptOutKey::new([8; 32]).mark(DataSourceId(1), "a"));
+        assert_ne!(
+            key.device_mark(&"7".parse().unwrap()),
+            key.mark(DataSourceId(0), "7")
+        );
         assert_eq!(format!("{key:?}"), "OptOutKey(***)");
     }
 

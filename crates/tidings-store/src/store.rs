@@ -45,7 +45,7 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The format of a data directory that this version writes, and the newest that it reads. Older ones are
 /// brought up to it at opening.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The durable state of one process.
 ///
@@ -144,15 +144,7 @@ impl Store {
 
         let mut batch = Batch::new();
         batch.put_meta(keys::EPOCH, &epoch.to_le_bytes());
-        let opt_out_key = match backend.get(keys::OPT_OUT_KEY)? {
-            Some(bytes) => OptOutKey::decode(&bytes)
-                .map_err(StoreError::corrupt(format_args!("row m/opt-out")))?,
-            None => {
-                let key = OptOutKey::random();
-                batch.put_meta(keys::OPT_OUT_KEY, key.bytes());
-                key
-            }
-        };
+        let opt_out_key = opt_out_key(&backend, &mut batch)?;
         backend.write(&batch, &[(keys::HEAD, &head.encode())])?;
         head_file.write(Record { epoch, head })?;
         head_file.sync(dir)?;
@@ -376,6 +368,17 @@ fn first_rows() -> Batch {
     batch.put_meta(keys::EPOCH, &0u32.to_le_bytes());
     batch.put_meta(keys::HEAD, &Head::default().encode());
     batch
+}
+
+/// The key of `x` rows; a new one, which `batch` writes, where there is none yet.
+pub(crate) fn opt_out_key(backend: &Backend, batch: &mut Batch) -> Result<OptOutKey, StoreError> {
+    if let Some(bytes) = backend.get(keys::OPT_OUT_KEY)? {
+        let damaged = StoreError::corrupt(format_args!("row m/opt-out"));
+        return OptOutKey::decode(&bytes).map_err(damaged);
+    }
+    let key = OptOutKey::random();
+    batch.put_meta(keys::OPT_OUT_KEY, key.bytes());
+    Ok(key)
 }
 
 /// The format, if it can be read, and epoch and head in the database.

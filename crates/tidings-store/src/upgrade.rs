@@ -3,6 +3,7 @@
 //! | from | to | what |
 //! | --- | --- | --- |
 //! | 1 | 2 | the row of a declared id held the newest device alone, and outlived the link: rows are made anew from the profiles, whose linked ids are the truth |
+//! | 2 | 3 | the profile of a deleted device stayed, with nothing in it but the flag: a mark takes its place |
 //!
 //! Invariant: the format is counted up by the last write. An upgrade that is cut short begins anew,
 //! and comes to the same rows.
@@ -13,6 +14,8 @@ use crate::{
     codec::{Link, decode_links, decode_profile},
     error::StoreError,
     keys,
+    opt_out::OptOutKey,
+    store::opt_out_key,
 };
 use std::{collections::BTreeMap, ops::Bound};
 use tidings_engine::Profile;
@@ -27,7 +30,7 @@ const PAGE: usize = 1_000;
 /// When the database cannot be read or written, or a profile is damaged.
 ///
 /// # Cost
-/// From format 1: reads every profile, and writes the row of every linked id.
+/// Reads every profile, from format 1 twice, and then writes the row of every linked id.
 pub(crate) fn upgrade(backend: &Backend, found: u32) -> Result<(), StoreError> {
     // Without a head: it says how far commits go, and these are none.
     let write = |batch: &Batch| backend.write(batch, &[]);
@@ -41,6 +44,13 @@ pub(crate) fn upgrade(backend: &Backend, found: u32) -> Result<(), StoreError> {
             write(&links_of_page(backend, page)?)
         })?;
     }
+    // Before the first mark, which it makes.
+    let mut batch = Batch::new();
+    let key = opt_out_key(backend, &mut batch)?;
+    write(&batch)?;
+    pages(backend, keys::PROFILE, |page| {
+        write(&marks_of_page(&key, page)?)
+    })?;
     let mut batch = Batch::new();
     batch.put_meta(keys::FORMAT, &crate::FORMAT.to_le_bytes());
     write(&batch)
@@ -77,10 +87,8 @@ fn pages(
 /// The rows of the ids that these profiles are linked to, with what they held before.
 fn links_of_page(backend: &Backend, page: &[Row]) -> Result<Batch, StoreError> {
     let mut rows: BTreeMap<(DataSourceId, Box<str>), Vec<Link>> = BTreeMap::new();
-    for (key, value) in page {
-        let uuid = keys::read_profile(key).map_err(StoreError::corrupt("key of a profile"))?;
-        let row = format_args!("profile of device {uuid}");
-        let profile = decode_profile(value).map_err(StoreError::corrupt(row))?;
+    for row in page {
+        let (uuid, profile) = profile_of(row)?;
         for (id, link) in linked(&uuid, &profile) {
             rows.entry(id).or_default().push(link);
         }
@@ -98,6 +106,26 @@ fn links_of_page(backend: &Backend, page: &[Row]) -> Result<Batch, StoreError> {
         batch.put_links(data_source, &id, links.get(excess..).unwrap_or_default());
     }
     Ok(batch)
+}
+
+/// Marks in the place of profiles in which nothing is left but that the device opted out.
+fn marks_of_page(key: &OptOutKey, page: &[Row]) -> Result<Batch, StoreError> {
+    let mut batch = Batch::new();
+    for row in page {
+        let (uuid, profile) = profile_of(row)?;
+        if profile.is_tombstone() {
+            batch.delete_profile(&uuid);
+            batch.put_opt_out(key.device_mark(&uuid));
+        }
+    }
+    Ok(batch)
+}
+
+fn profile_of((key, value): &Row) -> Result<(DeviceUuid, Profile), StoreError> {
+    let uuid = keys::read_profile(key).map_err(StoreError::corrupt("key of a profile"))?;
+    let row = format_args!("profile of device {uuid}");
+    let profile = decode_profile(value).map_err(StoreError::corrupt(row))?;
+    Ok((uuid, profile))
 }
 
 fn linked(

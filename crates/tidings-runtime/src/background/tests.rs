@@ -74,7 +74,7 @@ impl World {
 
     fn commit(&mut self, batch: &mut Batch) {
         let moment = self.moment(START);
-        self.core.finish(moment, self.seq, batch);
+        self.core.finish(moment, self.seq, &self.store, batch);
         self.seq = self.store.commit(batch).unwrap();
     }
 

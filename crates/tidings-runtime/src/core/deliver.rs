@@ -2,7 +2,7 @@
 //! means for the profile.
 
 use super::{
-    ActiveCatalog, Changes, Core, Rows, load, mark_dirty,
+    ActiveCatalog, Change, Changes, Core, Rows, load, mark_dirty,
     publish::write_mark,
     removals::{self, Outcome},
 };
@@ -107,6 +107,7 @@ impl Core {
             Kind::Batch => engine.take_batch(moment.now, compiled, profile, namespace, emit),
         };
         let mut removal = false;
+        let is_empty = flight.is_none();
         match flight {
             Some(flight) => {
                 removal = flight.objects.iter().any(|object| !object.zeros.is_empty());
@@ -133,6 +134,10 @@ impl Core {
                     changes.delete_pending(destination, uuid);
                 }
             }
+        }
+        if is_empty && cached.profile.is_deleted() {
+            // What it is owed and cannot be told any more goes now: nothing else looks at it again.
+            self.change(moment, Change::Wake, uuid, rows, changes, |_| {})?;
         }
         Ok(Taken {
             uuid: uuid.clone(),

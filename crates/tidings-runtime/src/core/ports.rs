@@ -26,7 +26,10 @@ pub trait Rows {
     /// The mark under which it is kept that an id opted out.
     fn opt_out_mark(&self, data_source: DataSourceId, id: &str) -> OptOutMark;
 
-    /// Whether the id with this mark opted out.
+    /// The mark under which it is kept that a device opted out of which nothing else is stored.
+    fn device_mark(&self, uuid: &DeviceUuid) -> OptOutMark;
+
+    /// Whether the id or device with this mark opted out.
     ///
     /// # Errors
     /// When the row cannot be read.
@@ -126,10 +129,12 @@ pub trait Scans: Rows {
 pub trait Changes {
     /// Writes a profile.
     fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile);
+    /// Removes a profile.
+    fn delete_profile(&mut self, uuid: &DeviceUuid);
     /// Writes the devices that an id is linked to, the newest link last; without any, the id leads
     /// nowhere.
     fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]);
-    /// Keeps that a declared id opted out.
+    /// Keeps that a declared id or a device opted out.
     fn put_opt_out(&mut self, mark: OptOutMark);
     /// Puts a pair into the pending set.
     fn put_pending(&mut self, destination: DestinationId, uuid: &DeviceUuid, row: &PendingRow);

@@ -165,7 +165,8 @@ impl EngineThread {
         self.attempts.write(moment, store, batch)?;
         self.attempts.visit(millis, moment, store, batch)?;
         let durable = self.durable.load(Ordering::Acquire);
-        self.core.finish(moment, durable, &mut step.batch);
+        self.core
+            .finish(moment, durable, &*self.store, &mut step.batch);
         if !step.batch.is_empty() {
             self.seq = moment.seq;
             step.seq = moment.seq;

@@ -23,6 +23,10 @@ impl Rows for Store {
         Self::opt_out_mark(self, data_source, id)
     }
 
+    fn device_mark(&self, uuid: &DeviceUuid) -> OptOutMark {
+        Self::device_mark(self, uuid)
+    }
+
     fn opted_out(&self, mark: OptOutMark) -> Result<bool, StoreError> {
         Self::opted_out(self, mark)
     }
@@ -98,6 +102,10 @@ impl Scans for Store {
 impl Changes for Batch {
     fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile) {
         Self::put_profile(self, uuid, profile);
+    }
+
+    fn delete_profile(&mut self, uuid: &DeviceUuid) {
+        Self::delete_profile(self, uuid);
     }
 
     fn put_links(&mut self, data_source: DataSourceId, id: &str, links: &[Link]) {

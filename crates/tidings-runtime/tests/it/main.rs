@@ -13,6 +13,7 @@
 mod attempts;
 mod batches;
 mod batches_simulated;
+mod erasure;
 mod removals;
 mod support;
 mod undelivered;

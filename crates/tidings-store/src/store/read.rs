@@ -79,7 +79,13 @@ impl Store {
         self.opt_out_key.mark(data_source, id)
     }
 
-    /// Whether a declared id opted out.
+    /// The mark under which it is kept that a device opted out of which nothing else is stored.
+    #[must_use]
+    pub fn device_mark(&self, uuid: &DeviceUuid) -> OptOutMark {
+        self.opt_out_key.device_mark(uuid)
+    }
+
+    /// Whether the declared id or device with this mark opted out.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -311,6 +317,28 @@ impl Store {
     /// One seek per destination.
     pub fn destinations_with_undelivered(&self) -> Result<Vec<DestinationId>, StoreError> {
         self.destinations(keys::UNDELIVERED)
+    }
+
+    /// The keys of up to `limit` rows that hold these bytes in key or value: whether something is left of
+    /// an id, for whoever has to know.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    ///
+    /// # Cost
+    /// Reads every row.
+    pub fn rows_with(&self, bytes: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let holds = |text: &[u8]| text.windows(bytes.len().max(1)).any(|part| part == bytes);
+        let (start, mut found) = (Bound::Included(&[][..]), Vec::new());
+        // No kind of row is 0xff.
+        self.backend()?
+            .scan(start, &[u8::MAX], usize::MAX, |key, value| {
+                if found.len() < limit && (holds(key) || holds(value)) {
+                    found.push(key.to_vec());
+                }
+                Ok(())
+            })?;
+        Ok(found)
     }
 
     /// Bytes on disk, the journal included.

@@ -3,7 +3,7 @@
 use crate::support::{commit, device, open, settings, verify};
 use std::fs;
 use tidings_engine::{IdKey, Profile, ProfileId};
-use tidings_model::{AuthState, DataSourceId, DeviceUuid, Timestamp};
+use tidings_model::{AuthState, DataSourceId, DeviceUuid, RegionId, Timestamp};
 use tidings_store::{Batch, ErrorKind, Head, Link, Recovery, Store, StoreError};
 
 #[test]
@@ -84,9 +84,9 @@ fn check_refused(key: &str, value: Option<&[u8]>, kind: ErrorKind, expected: &st
 fn what_cannot_be_read_is_refused() {
     check_refused(
         "m/format",
-        Some(&3u32.to_le_bytes()),
+        Some(&4u32.to_le_bytes()),
         ErrorKind::Reject,
-        "DIR has format 3, this version of tidings reads up to 2; run the version that wrote it, or a \
+        "DIR has format 4, this version of tidings reads up to 3; run the version that wrote it, or a \
          newer one",
     );
     check_refused(
@@ -150,6 +150,47 @@ fn a_directory_of_format_1_is_brought_up_to_the_present_one() {
         });
         assert_eq!(links, expected);
         assert_eq!(store.links(DataSourceId(7), "gone").unwrap(), []);
+    }
+}
+
+/// In format 2 the profile of a deleted device stayed, with nothing in it but the flag.
+#[test]
+fn a_directory_of_format_2_gets_marks_for_deleted_devices() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let (deleted, opted_out, seen) = (device(0x1234_5678_9abc), device(2), device(3));
+    let mut batch = Batch::new();
+    let flagged = Profile {
+        opted_out: true,
+        last_seen: Timestamp(5),
+        ..Profile::default()
+    };
+    let with_region = Profile {
+        regions: vec![RegionId(9)],
+        ..flagged.clone()
+    };
+    batch.put_profile(&deleted, &flagged);
+    batch.put_profile(&opted_out, &with_region);
+    batch.put_profile(&seen, &Profile::default());
+    store.commit(&batch).unwrap();
+    drop(store);
+    rewrite(dir.path(), "m/format", Some(&2u32.to_le_bytes()));
+    rewrite(dir.path(), "m/opt-out", None);
+
+    for upgraded_from in [Some(2), None] {
+        let store = open(dir.path()).unwrap();
+        assert_eq!(store.recovery().upgraded_from, upgraded_from);
+        assert_eq!(store.profile(&deleted).unwrap(), None);
+        let bytes = deleted.as_number().unwrap().to_be_bytes();
+        assert!(store.rows_with(&bytes, 1).unwrap().is_empty());
+        assert_eq!(
+            store.profile(&opted_out).unwrap(),
+            Some(with_region.clone())
+        );
+        assert_eq!(store.profile(&seen).unwrap(), Some(Profile::default()));
+        let marks = [&deleted, &opted_out, &seen].map(|uuid| store.device_mark(uuid));
+        let marked = marks.map(|mark| store.opted_out(mark).unwrap());
+        assert_eq!(marked, [true, false, false]);
     }
 }
 
