@@ -204,6 +204,19 @@ pub(super) fn explain(question: &Question<'_>) -> DestinationWhy {
     }
 }
 
+impl CompiledDestination {
+    /// Whether anything about the segment may be sent now, or what keeps its first mapping from being at
+    /// work. `None` when the segment is not mapped.
+    #[must_use]
+    pub fn state_of(&self, segment: SegmentId, now: Timestamp) -> Option<MappingState> {
+        if self.delivers(segment, now) {
+            return Some(MappingState::Deliverable);
+        }
+        let first = self.mappings_of(segment).first()?;
+        Some(mapping_state(first, now))
+    }
+}
+
 fn mapping_state(mapping: &CompiledMapping, now: Timestamp) -> MappingState {
     if mapping.deliverable(now) {
         return MappingState::Deliverable;

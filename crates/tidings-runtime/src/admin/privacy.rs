@@ -14,7 +14,7 @@ pub(super) use requests::requests;
 
 use crate::{
     access,
-    core::{ActiveCatalog, PrivacyReport, PrivacyRequest, Told},
+    core::{ActiveCatalog, PrivacyReport, PrivacyRequest},
     server::Shared,
     writer::{Control, PrivacyAnswer},
 };
@@ -134,19 +134,19 @@ fn to_json(shared: &Shared, catalog: &ActiveCatalog, report: &PrivacyReport) -> 
             Some(_) if is_paused => Some("paused"),
             Some(_) => None,
         };
-        let Told {
-            known,
-            owed,
-            in_batch,
-            not_told,
-        } = *told;
+        let not_told = told.not_told.iter();
+        let segments = not_told.map(|(&(segment, reason), &memberships)| {
+            json!({ "segment": segment.0, "reason": reason, "memberships": memberships })
+        });
+        let segments: Vec<_> = segments.collect();
         json!({
             "id": id.0,
             "name": destination.map(|destination| &*destination.name),
-            "memberships": known,
-            "to_be_told": owed,
-            "to_be_told_in_batch": in_batch,
-            "not_told": not_told,
+            "memberships": told.known,
+            "to_be_told": told.owed,
+            "to_be_told_in_batch": told.in_batch,
+            "not_told": told.not_told.values().sum::<u64>(),
+            "not_told_segments": segments,
             "held_back_by": held_back_by,
         })
     });

@@ -11,7 +11,10 @@ use super::{
 };
 use std::collections::BTreeMap;
 use tidings_collect::{Subject, Submitted};
-use tidings_engine::{CompiledDestination, Moment, Profile};
+use tidings_engine::{
+    CompiledDestination, Moment, Profile,
+    why::{Answer, MappingState},
+};
 use tidings_model::{DestinationId, DeviceUuid, Event, SegmentId};
 
 /// What somebody asks for.
@@ -34,7 +37,7 @@ pub struct PrivacyReport {
 }
 
 /// How a destination hears of a request, as pairs of device and segment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// Memberships that the partner may know of.
     pub known: u64,
@@ -42,9 +45,8 @@ pub struct Told {
     pub owed: u64,
     /// Those that its next batch ends.
     pub in_batch: u64,
-    /// Those of which it is not told, because nothing of the segment is sent to it now: it is not
-    /// mapped, its dates do not hold, or it is paused.
-    pub not_told: u64,
+    /// Those of which it is not told: by segment and the stable name of the reason.
+    pub not_told: BTreeMap<(SegmentId, &'static str), u64>,
 }
 
 impl Core {
@@ -232,7 +234,28 @@ impl Told {
         } else if sent && in_batch {
             self.in_batch += 1;
         } else {
-            self.not_told += 1;
+            let reason = why_not(moment, destination, segment);
+            *self.not_told.entry((segment, reason)).or_default() += 1;
         }
+    }
+}
+
+/// Why a destination is not told of a membership that it may know of.
+fn why_not(
+    moment: Moment,
+    destination: Option<&CompiledDestination>,
+    segment: SegmentId,
+) -> &'static str {
+    let Some(destination) = destination else {
+        return "not_in_catalog";
+    };
+    if !destination.supports_unsegment {
+        return "takes_no_zeros";
+    }
+    match destination.state_of(segment, moment.now) {
+        None => Answer::NotMapped.code(),
+        // There is no id left that it was told under.
+        Some(MappingState::Deliverable) => Answer::NoId.code(),
+        Some(state) => Answer::Undeliverable(state).code(),
     }
 }

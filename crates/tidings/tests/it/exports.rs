@@ -143,7 +143,7 @@ fn neither_real_time_nor_the_batch_tells_what_is_blocked() {
     "#);
 }
 
-async fn wait_for_generation(server: &Server, generation: u64) {
+pub(crate) async fn wait_for_generation(server: &Server, generation: u64) {
     poll("the catalog's turn", async || {
         (server.status().await["catalog"]["generation"] == generation).then_some(())
     })

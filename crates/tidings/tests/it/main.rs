@@ -23,6 +23,7 @@ mod isolation;
 mod load;
 mod operator;
 mod privacy;
+mod privacy_report;
 mod privacy_requests;
 mod refused_addresses;
 mod reload;

@@ -211,7 +211,7 @@ async fn a_deletion_outlives_sudden_death_before_its_acknowledgement() {
     let (status, report) = ask(&server, "delete", CRM).await;
     let destination = json!({
         "id": 423, "name": "DSP", "memberships": 2, "to_be_told": 2, "to_be_told_in_batch": 0,
-        "not_told": 0, "held_back_by": null,
+        "not_told": 0, "not_told_segments": [], "held_back_by": null,
     });
     let expected = json!({ "devices": ["1", "2"], "destinations": [destination] });
     assert_eq!((status, report), (200, expected));
