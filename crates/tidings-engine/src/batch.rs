@@ -22,7 +22,7 @@ use crate::{
     send,
     tell::{SegmentEntry, merge_shared_values, newest_ids, push_entries, record_told, same_value},
 };
-use tidings_model::{DataSourceId, DestinationId, SegmentId, Timestamp, Unsynced};
+use tidings_model::{DataSourceId, DestinationId, SegmentId, Timestamp};
 
 /// A pair of destination and device entered or left the set of changes since the last batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Engine {
                 marks.extend(mark(moment, destination, profile));
             }
         }
-        let mut gone = marks.iter().any(|mark| !mark.marked);
+        let mut gone = false;
         for state in &mut profile.destinations {
             let batches = catalog.destination(state.id).is_some_and(|d| d.batches);
             if batches || state.batch.is_empty() {
@@ -65,8 +65,8 @@ impl Engine {
             profile
                 .destinations
                 .retain(|state| catalog.destination(state.id).is_some());
-            profile.tidy();
         }
+        profile.tidy();
     }
 
     /// Brings the mark of one destination up to date: something was settled, or a day has passed.
@@ -79,11 +79,9 @@ impl Engine {
         destination: DestinationId,
     ) -> Option<BatchMark> {
         let destination = catalog.destination(destination).filter(|d| d.batches)?;
-        let mark = mark(moment, destination, profile)?;
-        if !mark.marked {
-            profile.tidy();
-        }
-        Some(mark)
+        let mark = mark(moment, destination, profile);
+        profile.tidy();
+        mark
     }
 
     /// Builds the user objects that a batch tells about one device in one namespace, from the profile
@@ -127,9 +125,9 @@ impl Engine {
             }
             push_entries(&mut entries, destination, &zeros, false, now);
             if destination.shared_values {
-                if newest {
-                    keep_shared_values(&mut entries, destination, profile, now);
-                }
+                keep_shared_values(&mut entries, destination, profile, now);
+                // An id that is told no ones hears nothing of what is still a 1.
+                entries.retain(|entry| newest || !entry.active);
                 merge_shared_values(&mut entries);
             }
             emit(UserObject {
@@ -212,7 +210,7 @@ impl BatchState {
     }
 
     /// Everything in the flight was acknowledged.
-    fn told(&mut self, namespace: DataSourceId, flight: &Flight) {
+    pub(crate) fn told(&mut self, namespace: DataSourceId, flight: &Flight) {
         let at = match self
             .baselines
             .binary_search_by_key(&namespace, |baseline| baseline.namespace)
@@ -320,14 +318,10 @@ impl<'a> Changes<'a> {
         send::owes(self.owed, id.key).filter(move |segment| self.counts(*segment))
     }
 
-    /// Zeros go to every id that is linked and every id that ever got a 1. The blank id counts as
-    /// linked while there is no other.
+    /// Zeros go to every id that is linked and every id that ever got a 1: so does the blank id, but
+    /// nobody is linked to that.
     fn hears_zeros(&self, id: &ProfileId) -> bool {
-        id.linked
-            || self.told_ids.binary_search(&id.key).is_ok()
-            || send::is_blank_of(self.destination, id)
-                && self.destination.unsynced == Unsynced::Blank
-                && !send::is_synced(self.destination, &self.profile.ids)
+        id.linked || self.told_ids.binary_search(&id.key).is_ok()
     }
 
     /// Whether a zero says anything to an id that is told no ones: a text that stands for several

@@ -297,19 +297,23 @@ pub(crate) fn assume_told_by_earlier_links(
     in_flight: impl Fn(DestinationId, SegmentId) -> bool,
 ) {
     for index in 0..profile.destinations.len() {
-        let segments = &profile.segments;
-        let on_its_way = |state: &DestinationState| {
-            let left = state.owed.iter().map(|zero| zero.segment);
-            let mut ones = segments.iter().map(|segment| segment.id).chain(left);
-            ones.any(|segment| in_flight(state.id, segment))
+        let Some(state) = profile.destinations.get(index) else {
+            return;
         };
-        let ids = profile
-            .destinations
-            .get(index)
-            .filter(|state| on_its_way(state))
-            .and_then(|state| catalog.destination(state.id))
-            .map(|destination| told_under(destination, profile));
-        if let (Some(ids), Some(state)) = (ids, profile.destinations.get_mut(index)) {
+        let left = state.owed.iter().map(|zero| zero.segment);
+        let ones = profile.segments.iter().map(|segment| segment.id);
+        let on_its_way = ones
+            .chain(left)
+            .filter(|&segment| in_flight(state.id, segment));
+        let told: Vec<_> = on_its_way.collect();
+        let Some(destination) = catalog.destination(state.id).filter(|_| !told.is_empty()) else {
+            continue;
+        };
+        let ids = told_under(destination, profile);
+        if let Some(state) = profile.destinations.get_mut(index) {
+            for segment in told {
+                insert_sorted(&mut state.told, segment);
+            }
             for id in ids {
                 insert_sorted(&mut state.told_ids, id);
             }
@@ -605,8 +609,10 @@ impl Profile {
                 .is_some_and(|id| id.linked)
         };
         for state in &mut self.destinations {
-            // Under an id that is gone the partner knows of nothing that is still true.
-            if state.told.is_empty() && state.pending.is_none() && state.batch.is_empty() {
+            // Under an id that is gone the partner knows of nothing that is still true, whatever the
+            // next batch is going to tell it under others.
+            let batched = &state.batch.baselines;
+            if state.told.is_empty() && state.pending.is_none() && batched.is_empty() {
                 state.told_ids.retain(is_linked);
             }
         }

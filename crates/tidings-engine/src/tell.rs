@@ -139,7 +139,12 @@ impl Engine {
         flight: &Flight,
         acknowledged: impl Fn(usize) -> bool,
     ) -> Settled {
-        match record_told(profile, destination, flight, acknowledged) {
+        let told = record_told(profile, destination, flight, acknowledged);
+        tidings_model::planted!(BatchBaselineByMessage, {
+            let state = profile.destination_mut(destination);
+            state.batch.told(namespace, flight);
+        });
+        match told {
             None => Settled::Cleared,
             Some(true) => self.clear_part(profile, destination, namespace, flight.seq),
             Some(false) => Settled::Pending,

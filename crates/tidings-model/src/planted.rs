@@ -71,6 +71,12 @@ pub enum Planted {
     ExportBlockEndForgotten,
     /// A device may be unseen for a day longer.
     IdleAfter121Days,
+    /// A batch is compared with the last message instead of the last batch.
+    BatchBaselineByMessage,
+    /// A partner that takes no zeros is sent them.
+    RefusedZerosSent,
+    /// What the next batch is going to tell counts as told after any restart.
+    BatchTakenAsTold,
 }
 
 thread_local! {

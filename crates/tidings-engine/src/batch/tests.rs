@@ -582,6 +582,21 @@ fn people_who_leave_are_told_about_and_forgotten() {
 }
 
 #[test]
+fn a_blank_id_that_was_told_nothing_hears_no_zero() {
+    let blank = |catalog: &mut Catalog| catalog.destinations[0].unsynced = Unsynced::Blank;
+    check_with(
+        blank,
+        "link a; + 1; real; batch; delete; opt-out; batch; real",
+        "real a: 10=1; batch a: 10=1; batch a: 10=0",
+    );
+    check_with(
+        blank,
+        "+ 1; batch; link a; batch; - 1; batch",
+        "batch : 10=1; batch a: 10=0 : 10=0",
+    );
+}
+
+#[test]
 fn a_text_that_two_segments_share_is_left_when_both_are() {
     check(
         "link a; + 3; + 4; batch; - 3; batch; marked; - 4; batch",
@@ -595,6 +610,20 @@ fn a_text_that_two_segments_share_is_left_when_both_are() {
     check(
         "link a; + 3; batch; + 4; - 3; link b; real; batch; marked; end 4; marked; batch",
         "batch a: c=1; real b: c=1; batch b: c=1; not marked; marked; batch a: c=0",
+    );
+    // Nor if what was left has another text besides, which is a zero now.
+    check_with(
+        |catalog| {
+            let mappings = &mut catalog.destinations[0].mappings;
+            mappings.push(Mapping {
+                segment: SegmentId(30),
+                value: Some("d".to_owned()),
+                start: None,
+                end: None,
+            });
+        },
+        "link a; + 3; + 4; batch; link b; - 3; batch; - 4; batch",
+        "batch a: c=1 d=1; batch b: c=1 d=0 a: d=0; batch b: c=0 a: c=0",
     );
 }
 

@@ -201,7 +201,7 @@ pub(super) fn compile_destination(
         },
         unsynced: destination.unsynced,
         unsegment: destination.unsegment,
-        supports_unsegment: destination.supports_unsegment,
+        supports_unsegment: planted!(RefusedZerosSent, true, destination.supports_unsegment),
         status: destination.status,
         batches: destination.batch.is_some(),
     }
