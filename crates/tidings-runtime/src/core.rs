@@ -100,6 +100,8 @@ pub struct Core {
     attempts: Vec<(DestinationId, AttemptRecord)>,
     /// The latest batch of every destination that was asked about.
     batches: HashMap<DestinationId, BatchRecord, foldhash::fast::FixedState>,
+    /// Destinations none of whose batches was under way when an earlier run ended, ascending.
+    batches_ended: Vec<DestinationId>,
 }
 
 impl Core {
@@ -120,6 +122,7 @@ impl Core {
             messages: 0,
             attempts: Vec::new(),
             batches: HashMap::default(),
+            batches_ended: Vec::new(),
         }
     }
 
@@ -193,6 +196,7 @@ impl Core {
             return Ok(Submitted::Accepted(uuid));
         }
         let cached = load(&mut self.profiles, &uuid, rows)?;
+        batch::confirm_marks(moment, &self.batches_ended, &mut cached.profile);
         let owed = removals::owed(&cached.profile);
         let cause = removals::cause_of_time(moment.now, &catalog.compiled, &cached.profile);
         let in_flight = in_flight(&self.flights, &uuid);
@@ -281,6 +285,7 @@ impl Core {
     ) -> Result<(), R::Error> {
         let catalog = Arc::clone(&self.catalog);
         let cached = load(&mut self.profiles, uuid, rows)?;
+        batch::confirm_marks(moment, &self.batches_ended, &mut cached.profile);
         let owed = removals::owed(&cached.profile);
         let cause = match change {
             Change::Wake => removals::cause_of_time(moment.now, &catalog.compiled, &cached.profile),

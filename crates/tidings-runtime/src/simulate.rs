@@ -4,7 +4,9 @@
 //! The same catalog, events and times give the same messages, byte for byte: nothing here reads a
 //! clock, and new device ids come from a counter.
 
-use crate::core::{ActiveCatalog, Change, Core, DestinationHint, PrivacyReport, PrivacyRequest};
+use crate::core::{
+    ActiveCatalog, Change, Core, DestinationHint, PrivacyReport, PrivacyRequest, Rows, Scans,
+};
 use crate::memory::{MemoryChanges, MemoryRows};
 use crate::schedule::{Lateness, Schedule};
 use crate::settings::dispatch_settings;
@@ -40,6 +42,8 @@ pub struct Simulation {
     batches: Batches,
     now: Millis,
     seq: u64,
+    /// Which run of the process this is.
+    epoch: u32,
     new_devices: u64,
 }
 
@@ -50,13 +54,14 @@ impl Simulation {
         let dispatchers = dispatchers(&catalog.catalog);
         let batches = schedules(&catalog.catalog, start);
         Self {
-            core: Core::new(catalog, 1 << 20),
+            core: Core::new(catalog, PROFILES_MAX),
             rows: MemoryRows::default(),
             changes: MemoryChanges::default(),
             dispatchers,
             batches,
             now: millis(start),
             seq: 0,
+            epoch: 1,
             new_devices: 0,
         }
     }
@@ -219,6 +224,34 @@ impl Simulation {
         Ok(())
     }
 
+    /// Ends the process now and starts it again: what it wrote is all that is left of it. What waited
+    /// to be sent is found in the rows, and its turn is counted from now.
+    ///
+    /// # Errors
+    /// When a rule of the catalog is wrong, which it was not when the process began.
+    pub fn restart(&mut self, sent: &mut impl FnMut(SentMessage<'_>)) -> Result<(), CompileError> {
+        let active = Arc::new(self.core.catalog().reopened()?);
+        self.epoch += 1;
+        self.changes = MemoryChanges::default();
+        self.dispatchers = dispatchers(&active.catalog);
+        self.batches = schedules(&active.catalog, self.now());
+        for (id, schedule) in &mut self.batches {
+            let Some(record) = infallible(self.rows.last_batch(*id)) else {
+                continue;
+            };
+            schedule.began(&record);
+            if let Some(dispatcher) = self.dispatchers.get_mut(id)
+                && record.ended.is_none()
+            {
+                dispatcher.begin_batch();
+            }
+        }
+        self.core = Core::new(active, PROFILES_MAX);
+        infallible(self.core.resume(&self.rows));
+        self.drain(sent);
+        Ok(())
+    }
+
     /// Applies one event now, handing every message that it makes due at once to `sent`.
     pub fn event(&mut self, event: &Event, sent: &mut impl FnMut(SentMessage<'_>)) -> Submitted {
         let moment = self.moment();
@@ -333,7 +366,17 @@ impl Simulation {
                 ));
                 self.commit(moment);
             }
-            Action::Rescan => self.with(id, |dispatcher| dispatcher.rescanned(true)),
+            Action::Rescan => {
+                for uuid in infallible(self.rows.pending(id, None, usize::MAX)) {
+                    let mut to_dispatcher = hint_to(&mut self.dispatchers, self.now);
+                    let hint = |hint| {
+                        let destination = id;
+                        to_dispatcher(DestinationHint { destination, hint });
+                    };
+                    infallible(self.core.hints_of(moment, id, &uuid, &self.rows, hint));
+                }
+                self.with(id, |dispatcher| dispatcher.rescanned(true));
+            }
             Action::BatchPage { .. } => {
                 let (rows, changes) = (&self.rows, &mut self.changes);
                 let page =
@@ -364,7 +407,7 @@ impl Simulation {
         Moment {
             now: timestamp(self.now),
             seq: self.seq + 1,
-            epoch: 1,
+            epoch: self.epoch,
         }
     }
 
@@ -380,6 +423,9 @@ impl Simulation {
         self.core.take_due();
     }
 }
+
+/// Profiles in memory: all of them.
+const PROFILES_MAX: usize = 1 << 20;
 
 type Dispatchers = BTreeMap<DestinationId, Dispatcher<Vec<u8>>>;
 

@@ -264,6 +264,8 @@ impl Writer {
         stopped: tokio::sync::mpsc::Sender<()>,
     ) -> anyhow::Result<Self> {
         let resends = Resends::load(&store)?;
+        let mut core = Core::new(catalog, profiles_max);
+        core.resume(&*store)?;
         let (submissions, submitted) = bounded(SUBMISSIONS_QUEUED_MAX);
         let (control, controls) = unbounded();
         let (steps, committing) = bounded(1);
@@ -292,7 +294,6 @@ impl Writer {
             .name("engine".to_owned())
             .spawn(move || {
                 let seq = store.head().seq;
-                let core = Core::new(catalog, profiles_max);
                 EngineThread {
                     core,
                     store,

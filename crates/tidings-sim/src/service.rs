@@ -76,9 +76,11 @@ impl Service {
             let mail = Mail::default();
             (destination.id, Station { courier, mail })
         };
+        let mut core = Core::new(Arc::clone(&catalog), plan.profiles_max);
+        infallible(core.resume(&disk.rows));
         Self {
             epoch: disk.epoch,
-            core: Core::new(Arc::clone(&catalog), plan.profiles_max),
+            core,
             background: Background::default(),
             stations: plan.catalog.destinations.iter().map(station).collect(),
             seq: disk.durable,

@@ -11,12 +11,29 @@ use super::{
 };
 use std::sync::Arc;
 use tidings_dispatch::{Hint, Kind, SettledUser};
-use tidings_engine::Moment;
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
+use tidings_engine::{Moment, Profile};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp, planted};
 use tidings_store::BatchRecord;
 
 /// Batches of a destination whose records are kept.
 pub const BATCHES_KEPT: u32 = 100;
+
+/// Marks of an earlier run, of these destinations, are as good as marks of this one: no batch has told
+/// anything whose outcome is not known.
+pub(super) fn confirm_marks(moment: Moment, ended: &[DestinationId], profile: &mut Profile) {
+    planted!(BatchTakenAsTold, {
+        return;
+    });
+    for state in &mut profile.destinations {
+        let is_old = state
+            .batch
+            .marked
+            .is_some_and(|epoch| epoch != moment.epoch);
+        if is_old && ended.binary_search(&state.id).is_ok() {
+            state.batch.marked = Some(moment.epoch);
+        }
+    }
+}
 
 /// A page of the set of changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +45,25 @@ pub struct BatchPage {
 }
 
 impl Core {
+    /// Goes on where an earlier run of the process ended. To be called before anything else.
+    ///
+    /// A batch of that run that had ended has the outcome of all that it told on record. Only of one
+    /// that was under way may something have been told without it.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn resume<R: Rows>(&mut self, rows: &R) -> Result<(), R::Error> {
+        let catalog = Arc::clone(&self.catalog);
+        for destination in &catalog.catalog.destinations {
+            let last = rows.last_batch(destination.id)?;
+            if last.is_none_or(|record| record.ended.is_some()) {
+                self.batches_ended.push(destination.id);
+            }
+        }
+        self.batches_ended.sort_unstable();
+        Ok(())
+    }
+
     /// Begins the batch that was due at `due`, or goes on with it after a restart. An earlier one that
     /// is still under way ends here, and its devices go into the new one.
     ///

@@ -52,6 +52,16 @@ impl ActiveCatalog {
         )
     }
 
+    /// The same version as another run of the process has it: all of it but what was kept is made
+    /// anew.
+    ///
+    /// # Errors
+    /// When a rule is wrong.
+    pub fn reopened(&self) -> Result<Self, tidings_engine::CompileError> {
+        let changes = self.compiled.mapping_changes().clone();
+        Self::new(self.catalog.clone(), self.compiled.generation(), changes)
+    }
+
     /// How messages of a destination are written.
     #[must_use]
     pub fn format(&self, destination: DestinationId) -> Option<&MessageFormat> {

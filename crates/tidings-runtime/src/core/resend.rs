@@ -1,7 +1,9 @@
 //! Sending again what was given up: the pair goes back into the pending set, and its partner is told
 //! what is true then. Held pairs are there already, and are only brought forward.
 
-use super::{Changes, Core, DestinationHint, Rows, load, mark_dirty, publish};
+use super::{
+    Changes, Core, DestinationHint, Rows, batch::confirm_marks, load, mark_dirty, publish,
+};
 use std::sync::Arc;
 use tidings_engine::Moment;
 use tidings_model::{DestinationId, DeviceUuid};
@@ -39,6 +41,7 @@ impl Core {
         }
         mark_dirty(&mut self.dirty, cached, uuid);
         let profile = &mut cached.profile;
+        confirm_marks(moment, &self.batches_ended, profile);
         let effects = self
             .engine
             .resend(moment, &catalog.compiled, profile, destination);

@@ -82,6 +82,12 @@ fn check_catalog(text: &str, input: &str, until: &str, expected: &[&str]) {
     let mut out = Vec::new();
     let mut simulation: Option<Simulation> = None;
     for input in input.split("; ") {
+        if input == "restart" {
+            let simulation = simulation.as_mut().unwrap();
+            let sent = &mut |sent: SentMessage<'_>| print(&mut out, sent);
+            simulation.restart(sent).unwrap();
+            continue;
+        }
         let line = parse_line(&line(input)).unwrap();
         let simulation =
             simulation.get_or_insert_with(|| Simulation::new(Arc::clone(&catalog), line.time()));
@@ -123,6 +129,27 @@ fn the_first_batch_tells_everything_and_the_next_what_changed() {
             "12 02:00:00 batch id1: 10=0 30=0",
         ],
     );
+}
+
+/// Every batch had ended, but what the next one was to tell counted as told.
+#[test]
+fn a_restart_between_batches_changes_nothing() {
+    for restart in ["", "restart; "] {
+        check(
+            "\n    unsegment: batch\n",
+            &format!("10 12:00 1 +2; 10 12:01 1 +1; 12 01:00 2 +1; {restart}12 01:30 1 -1"),
+            "13 00:00:00",
+            &[
+                "10 12:00:01 real id1: 20=1",
+                "10 12:01:01 real id1: 10=1 20=1",
+                "11 02:00:00 batch id1: 10=1 20=1",
+                "12 01:00:01 real id2: 10=1 30=1",
+                // Segment 30 was entered at midnight, and left before its batch.
+                "12 01:30:01 real id1: 10=0 20=0",
+                "12 02:00:00 batch id1: 10=0 20=0 id2: 10=1 30=1",
+            ],
+        );
+    }
 }
 
 #[test]
