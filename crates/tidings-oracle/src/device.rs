@@ -99,6 +99,13 @@ impl Device {
         known
     }
 
+    /// The ids of events that came more than 24 hours ago are of no consequence.
+    pub(crate) fn forget_event_ids(&mut self, now: Timestamp) {
+        let window = limits::EVENT_ID_WINDOW_SECONDS;
+        self.event_ids
+            .retain(|(_, at)| now.seconds_since(*at) < window);
+    }
+
     pub(crate) fn see_in(&mut self, region: RegionId) {
         self.regions.retain(|other| *other != region);
         self.regions.insert(0, region);
@@ -186,13 +193,24 @@ impl Device {
         concerned.any(|segment| segments.contains(segment))
     }
 
-    /// No zero that cannot be told now is owed any more.
+    /// Nothing is known about it but what partners are still to be told.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.opted_out && self.is_erased && self.event_ids.is_empty()
+    }
+
+    /// Of a deleted device: no zero that cannot be told now is owed any more, neither at once nor with
+    /// a batch.
     pub(crate) fn drop_zeros(&mut self, version: &Version, now: Timestamp) {
         for destination in &version.catalog.destinations {
             if let Some(partner) = self.partners.get_mut(&destination.id) {
-                let delivers = |segment| version.delivers(destination, segment, now);
-                partner.owed.retain(|(segment, _)| delivers(*segment));
+                let delivers = |segment: &SegmentId| {
+                    destination.supports_unsegment && version.delivers(destination, *segment, now)
+                };
+                partner.owed.retain(|(segment, _)| delivers(segment));
                 partner.told = partner.owed.iter().map(|(segment, _)| *segment).collect();
+                for baseline in partner.baselines.values_mut() {
+                    baseline.retain(delivers);
+                }
             }
         }
     }

@@ -37,6 +37,12 @@ pub struct Features {
     pub stretches: bool,
     /// Export controls and labels, which begin and end to block by changes of the catalog.
     pub exports: bool,
+    /// A trait that no rule reads gets a longer time-to-live: if it had run out before, it stays gone.
+    pub longer_lives: bool,
+    /// Destinations that take no zeros.
+    pub refused_zeros: bool,
+    /// The process is ended and started again.
+    pub restarts: bool,
 }
 
 impl Features {
@@ -58,6 +64,9 @@ impl Features {
         batches: true,
         stretches: true,
         exports: true,
+        longer_lives: true,
+        refused_zeros: true,
+        restarts: true,
     };
 
     /// Only what an event makes happen at once: R1, R2 and first links.
@@ -78,6 +87,9 @@ impl Features {
         batches: false,
         stretches: false,
         exports: false,
+        longer_lives: false,
+        refused_zeros: false,
+        restarts: false,
     };
 
     /// Whether anything happens at midnight by itself.

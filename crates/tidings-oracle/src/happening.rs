@@ -24,6 +24,9 @@ pub enum What {
     Delete(DeviceUuid),
     /// The catalog is replaced.
     Catalog(Arc<Version>),
+    /// The process ends and starts again with what it wrote, if nothing waits to be sent. Nobody else
+    /// may notice.
+    Restart,
 }
 
 /// A catalog and what happens under it.

@@ -34,6 +34,10 @@ impl Lane {
         });
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub(crate) fn holds(&self, uuid: &DeviceUuid) -> bool {
         self.waiting.iter().any(|waiting| waiting.uuid == *uuid)
     }

@@ -101,6 +101,12 @@ impl Oracle {
         &self.messages
     }
 
+    /// Whether anything waits to be sent.
+    #[must_use]
+    pub fn has_to_send(&self) -> bool {
+        self.lanes.values().any(|lane| !lane.is_empty())
+    }
+
     /// The devices that anything is known about.
     pub fn devices(&self) -> impl Iterator<Item = (&DeviceUuid, &Device)> {
         self.devices.iter()
@@ -145,6 +151,7 @@ impl Oracle {
                 self.catalog(version);
                 None
             }
+            What::Restart => None,
         };
         self.send_what_is_due();
         outcome
@@ -223,8 +230,11 @@ impl Oracle {
             .entry(uuid.clone())
             .or_insert_with(|| Device::new(version, now));
         device.opted_out = true;
+        if device.is_erased {
+            device.forget_event_ids(now);
+        }
         self.leave_everything(uuid, Cause::Asked);
-        self.forget_baselines(uuid);
+        self.forget(uuid);
     }
 
     fn delete(&mut self, uuid: &DeviceUuid) {
@@ -242,8 +252,7 @@ impl Oracle {
         if let Some(device) = self.devices.get_mut(uuid) {
             device.erase(now);
         }
-        self.forget_ids(uuid);
-        self.forget_baselines(uuid);
+        self.forget(uuid);
         if self.features.links_end {
             self.declared.retain(|declared| declared.uuid != *uuid);
         }
@@ -277,7 +286,7 @@ impl Oracle {
             device.evaluated = now;
         }
         self.apply_send_rules(uuid, cause, &entered, &left, new_namespaces);
-        self.forget_baselines(uuid);
+        self.forget(uuid);
     }
 }
 

@@ -227,6 +227,7 @@ fn smaller_versions(version: &Version) -> impl Iterator<Item = Arc<Version>> {
         set(&|one| one.max_linger = std::time::Duration::from_secs(1));
         set(&|one| one.max_mappings = 1);
         set(&|one| one.batch = None);
+        set(&|one| one.supports_unsegment = true);
         set(&|one| one.export_labels = ExportUses::default());
         set(&|one| one.unsegment = tidings_model::Unsegment::Immediate);
         set(&|one| one.id_data_sources.truncate(1));

@@ -148,8 +148,10 @@ impl Device {
         let baseline = partner.baselines.get(&namespace);
         let baseline = baseline.cloned().unwrap_or_default();
         let ids = self.hearing(destination, namespace);
-        for &segment in baseline.difference(&self.members) {
-            zeros.extend(ids.iter().map(|id| (segment, id.clone())));
+        if destination.supports_unsegment {
+            for &segment in baseline.difference(&self.members) {
+                zeros.extend(ids.iter().map(|id| (segment, id.clone())));
+            }
         }
         let ones = self.members.difference(&baseline);
         (ones.copied().collect(), zeros)
@@ -169,7 +171,8 @@ impl Device {
     }
 
     /// What is not mapped any more, and what nobody hears of any more, is forgotten: an id that is
-    /// linked later begins anew. For a device that opted out so is what has ended.
+    /// linked later begins anew. For a device that opted out so is what has ended. A partner that takes
+    /// no zeros is told again of a segment that was left and entered.
     pub(crate) fn forget_baselines(&mut self, version: &Version, now: Timestamp) {
         for (id, partner) in &mut self.partners {
             let mut destinations = version.catalog.destinations.iter();
@@ -195,6 +198,9 @@ impl Device {
             };
             for baseline in partner.baselines.values_mut() {
                 baseline.retain(is_kept);
+                if !destination.supports_unsegment {
+                    baseline.retain(|segment| self.members.contains(segment));
+                }
             }
             let baselines = &mut partner.baselines;
             baselines.retain(|namespace, told| heard.contains(namespace) && !told.is_empty());
@@ -320,6 +326,19 @@ impl Device {
         }
     }
 
+    /// What was owed to a partner before it was known that it takes no zeros is owed no more.
+    pub(crate) fn drop_refused_zeros(&mut self, version: &Version) {
+        for destination in &version.catalog.destinations {
+            if let Some(partner) = self.partners.get_mut(&destination.id)
+                && !destination.supports_unsegment
+            {
+                for (segment, _) in std::mem::take(&mut partner.owed) {
+                    partner.told.remove(&segment);
+                }
+            }
+        }
+    }
+
     /// The device left this segment: a zero is owed to each destination that was told a 1, under
     /// every id linked now and every id that ever got a 1. If the mapping is not at work now, the
     /// zero is not sent; `kept` says whether it stays owed.
@@ -331,6 +350,13 @@ impl Device {
         kept: bool,
     ) {
         for destination in &version.catalog.destinations {
+            if !destination.supports_unsegment {
+                // It cannot be told: to it the device stays in, until it is told that it is in again.
+                if let Some(partner) = self.partners.get_mut(&destination.id) {
+                    partner.told.remove(&segment);
+                }
+                continue;
+            }
             let linked: Vec<PartnerId> = destination
                 .id_data_sources
                 .iter()

@@ -2,7 +2,8 @@
 //! of JSON.
 //!
 //! A dry run takes an event's `time` for the clock, so an event that tells of the past cannot be
-//! written; [`is_exact`] says whether there is one, and the seed must do.
+//! written, and it knows no restarts; [`is_exact`] says whether there is one of either, and the seed
+//! must do.
 
 use crate::{Case, Happening, What};
 use tidings_model::{
@@ -16,7 +17,8 @@ pub fn is_exact(case: &Case) -> bool {
         .iter()
         .all(|happening| match &happening.what {
             What::Event(event) => event.time == Some(happening.at),
-            _ => true,
+            What::Restart => false,
+            What::OptOut(_) | What::Delete(_) | What::Catalog(_) => true,
         })
 }
 
@@ -34,6 +36,8 @@ pub fn lines(happenings: &[Happening]) -> String {
                 let number = number + 1;
                 format!(r#"{{"time":"{at}","do":"catalog","file":"catalog-{number}.yaml"}}"#)
             }
+            // Not JSON: there is no such line.
+            What::Restart => format!("   <- a restart at {at}"),
         };
         out.push_str(&line);
         if let What::Event(event) = &happening.what
@@ -162,6 +166,8 @@ fn destination(out: &mut String, one: &Destination) {
         Unsegment::WhenSeen => "when_seen",
     };
     line(out, &format!("    unsegment: {unsegment}"));
+    let takes_zeros = one.supports_unsegment;
+    line(out, &format!("    supports_unsegment: {takes_zeros}"));
     line(out, &format!("    max_mappings: {}", one.max_mappings));
     line(out, &format!("    status: {}", status(one.status)));
     if let Some(batch) = one.batch {

@@ -135,7 +135,7 @@ fn destination(
         retry_delay: Duration::from_secs(1),
         success_codes: vec![200],
         after_failure: FailurePolicy::Hold,
-        supports_unsegment: true,
+        supports_unsegment: !(features.refused_zeros && random.chance(12)),
         unsynced: if is_blank {
             Unsynced::Blank
         } else {

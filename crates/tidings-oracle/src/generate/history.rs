@@ -32,6 +32,7 @@ pub(super) fn history(
         let what = match random.below(100) {
             0..2 if features.opt_out => What::OptOut(random.pick(&devices).clone()),
             2..4 if features.delete => What::Delete(random.pick(&devices).clone()),
+            11..14 if features.restarts => What::Restart,
             4..11 if features.catalog => {
                 version = changed(random, features, &version, at);
                 What::Catalog(Arc::clone(&version))
@@ -180,7 +181,10 @@ fn changed(
         0 => {
             let other = catalog::catalog(random, features, at).traits;
             for (one, other) in catalog.traits.iter_mut().zip(other) {
-                if random.chance(40) {
+                let is_longer =
+                    one.ttl_days != 0 && (other.ttl_days == 0 || one.ttl_days < other.ttl_days);
+                let is_allowed = features.longer_lives || !is_longer || version.is_read(one.id);
+                if random.chance(40) && is_allowed {
                     one.ttl_days = other.ttl_days;
                 }
             }
@@ -206,6 +210,13 @@ fn changed(
             }
         }
         3..6 if features.exports => export::change(random, &mut catalog),
+        6 if features.refused_zeros && random.chance(40) => {
+            for one in &mut catalog.destinations {
+                if random.chance(40) {
+                    one.supports_unsegment = !one.supports_unsegment;
+                }
+            }
+        }
         _ => {
             let segments = catalog.segments.clone();
             for one in &mut catalog.destinations {

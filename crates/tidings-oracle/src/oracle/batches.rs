@@ -109,13 +109,6 @@ impl Oracle {
         });
         objects.map_or(0, |objects| objects.len())
     }
-
-    pub(super) fn forget_baselines(&mut self, uuid: &DeviceUuid) {
-        let (version, now) = (self.version.clone(), self.now());
-        if let Some(device) = self.devices.get_mut(uuid) {
-            device.forget_baselines(&version, now);
-        }
-    }
 }
 
 /// The first instant at the time of day of the destination's batches that is not before `from`.

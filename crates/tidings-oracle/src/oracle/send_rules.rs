@@ -128,8 +128,11 @@ impl Oracle {
             if kind == Kind::Batch {
                 device.batched(destination.id, namespace, &objects);
             }
-            self.forget_baselines(uuid);
-            self.forget_ids(uuid);
+            if objects.is_empty() && device.is_deleted() {
+                // What there was to tell cannot be told any more.
+                device.drop_zeros(&version, now);
+            }
+            self.forget(uuid);
         }
         for users in written.chunks(destination.max_users.max(1) as usize) {
             self.messages.push(Message {
@@ -142,9 +145,18 @@ impl Oracle {
         }
     }
 
-    /// Where a partner was told nothing that still stands, and nothing waits to be told, an id that
-    /// is not linked any more is of no concern to it, whatever it got earlier.
-    pub(super) fn forget_ids(&mut self, uuid: &DeviceUuid) {
+    /// Forgets what can be of no consequence any more.
+    pub(super) fn forget(&mut self, uuid: &DeviceUuid) {
+        let (version, now) = (Arc::clone(&self.version), self.now());
+        if let Some(device) = self.devices.get_mut(uuid) {
+            device.forget_baselines(&version, now);
+        }
+        self.forget_ids(uuid);
+    }
+
+    /// Where a partner was told nothing that still stands, and nothing waits to be told in real time,
+    /// an id that is not linked any more is of no concern to it, whatever it got earlier.
+    fn forget_ids(&mut self, uuid: &DeviceUuid) {
         let lanes = &self.lanes;
         let Some(device) = self.devices.get_mut(uuid) else {
             return;

@@ -96,10 +96,14 @@ impl Oracle {
                 }
             }
             device.remapped |= self.features.remapped && device.is_concerned_by(&changed);
+            device.drop_refused_zeros(version);
+            if device.is_deleted() {
+                device.drop_zeros(version, now);
+            }
             if !device.opted_out {
                 self.evaluate(&uuid, Cause::Catalog, &BTreeSet::new());
             }
-            self.forget_baselines(&uuid);
+            self.forget(&uuid);
         }
     }
 }

@@ -20,6 +20,8 @@ struct Counts {
     blocked: usize,
     blocks_begun: usize,
     blocks_ended: usize,
+    restarts: usize,
+    to_who_takes_no_zeros: usize,
 }
 
 #[test]
@@ -38,6 +40,8 @@ fn much_is_told_in_generated_cases() {
                 before = after;
             }
             oracle.happen(happening, || DeviceUuid::from_number(number).unwrap());
+            let is_restart = matches!(happening.what, What::Restart) && !oracle.has_to_send();
+            counts.restarts += usize::from(is_restart && !oracle.messages().is_empty());
         }
         oracle.run_until(case.end);
         for message in oracle.messages() {
@@ -47,6 +51,8 @@ fn much_is_told_in_generated_cases() {
                 .find(|one| one.id == message.destination);
             let is_full = to.is_some_and(|to| message.users.len() == to.max_users as usize);
             counts.messages += 1;
+            let takes_no_zeros = to.is_some_and(|to| !to.supports_unsegment);
+            counts.to_who_takes_no_zeros += usize::from(takes_no_zeros);
             counts.full += usize::from(is_full && message.users.len() > 1);
             counts.batches += usize::from(message.kind == Kind::Batch);
             counts.at_midnight += usize::from(message.time == message.time.day().start());
@@ -75,6 +81,8 @@ fn much_is_told_in_generated_cases() {
         blocked,
         blocks_begun,
         blocks_ended,
+        restarts,
+        to_who_takes_no_zeros,
     } = counts;
     for (count, least) in [
         (messages, 1_000),
@@ -89,6 +97,8 @@ fn much_is_told_in_generated_cases() {
         (blocked, 50),
         (blocks_begun, 10),
         (blocks_ended, 5),
+        (restarts, 25),
+        (to_who_takes_no_zeros, 100),
     ] {
         assert!(count >= least, "{counts:?}");
     }

@@ -252,3 +252,144 @@ destinations:
     ];
     assert_eq!(times, expected.map(at));
 }
+
+/// A batch told an older id that a text is 0 which stands for another segment as well, one that the
+/// device is still in: what was left had a text of its own besides.
+#[test]
+fn a_batch_tells_an_older_id_no_zero_of_a_text_that_is_still_1() {
+    let yaml = r#"
+data_sources:
+  - { id: 101, name: a, kind: cookie }
+traits:
+  - { id: 1, name: t, ttl_days: 0 }
+  - { id: 2, name: u, ttl_days: 2 }
+segments:
+  - { id: 100, name: s, rule: 1T }
+  - { id: 200, name: s, rule: 2T }
+destinations:
+  - { id: 11, name: d, client_id: c, url: https://a.example/, id_data_sources: [101],
+      batch: { every: 24h, at: "02:00" },
+      mappings: [ { segment: 100 }, { segment: 200 }, { segment: 200, value: "100" } ] }
+"#;
+    let lines = r#"
+        {"time":"2016-11-09T12:00:00Z","uuid":"DEVICE","ids":[{"data_source":101,"id":"older"}]}
+        {"time":"2016-11-11T12:00:00Z","uuid":"DEVICE","ids":[{"data_source":101,"id":"newer"}]}
+        {"time":"2016-11-12T12:00:00Z","uuid":"DEVICE","traits":[1,2]}
+    "#;
+    let until = "2016-11-16T00:00:00Z";
+    check_same(yaml, lines, until);
+    let messages = messages(&case(FEATURES, yaml, lines, until));
+    let last = messages.last().unwrap();
+    assert_eq!(last.time, at("2016-11-15T02:00:00Z"));
+    let users = last.users.iter().map(|user| {
+        let states = user.segments.iter();
+        let states: Vec<_> = states.map(|one| (one.id.as_str(), one.status)).collect();
+        (user.id.as_str(), states)
+    });
+    let expected = [
+        ("newer", vec![("100", 1), ("200", 0)]),
+        ("older", vec![("200", 0)]),
+    ];
+    assert_eq!(users.collect::<Vec<_>>(), expected);
+}
+
+/// Under the blank id the partner knew of nothing that was still true, but it went on being told
+/// zeros under it because the next batch had something to tell.
+#[test]
+fn an_id_that_is_gone_is_forgotten_whatever_waits_for_the_batch() {
+    let yaml = r#"
+data_sources:
+  - { id: 101, name: a, kind: cookie }
+traits:
+  - { id: 1, name: t, ttl_days: 0 }
+  - { id: 2, name: u, ttl_days: 0 }
+segments:
+  - { id: 100, name: s, rule: 1T }
+  - { id: 200, name: s, rule: 2T }
+destinations:
+  - { id: 11, name: d, client_id: c, url: https://a.example/, id_data_sources: [101],
+      unsynced: blank, batch: { every: 24h, at: "02:00" },
+      mappings: [ { segment: 100 }, { segment: 200, start: 2016-09-18 } ] }
+"#;
+    let lines = r#"
+        {"time":"2016-09-16T12:00:00Z","uuid":"DEVICE","traits":[1,2]}
+        {"time":"2016-09-16T13:00:00Z","uuid":"DEVICE","remove_traits":[1]}
+        {"time":"2016-09-16T14:00:00Z","uuid":"DEVICE","ids":[{"data_source":101,"id":"w"}]}
+        {"time":"2016-09-18T12:00:00Z","uuid":"DEVICE"}
+        {"time":"2016-09-18T13:00:00Z","uuid":"DEVICE","remove_traits":[2]}
+    "#;
+    let until = "2016-09-19T00:00:00Z";
+    check_same(yaml, lines, until);
+    let messages = messages(&case(FEATURES, yaml, lines, until));
+    let ids = messages.iter().flat_map(|message| &message.users);
+    let ids: Vec<_> = ids.map(|user| user.id.as_str()).collect();
+    // 100 under the blank id; 200 in the batch, when its mapping is at work, and when it is left.
+    assert_eq!(ids, ["", "", "w", "w", "w"]);
+}
+
+/// An id that is gone was forgotten with the next message only, if a partner knew of nothing that was
+/// still true because the segment had been deleted.
+#[test]
+fn an_id_that_is_gone_is_forgotten_with_a_deleted_segment() {
+    let yaml = |segment: u32, id: u32| {
+        format!(
+            "
+data_sources:
+  - {{ id: 101, name: a, kind: cookie }}
+traits:
+  - {{ id: 1, name: t, ttl_days: 0 }}
+  - {{ id: 2, name: u, ttl_days: 0 }}
+segments:
+  - {{ id: {segment}, name: s, rule: {id}T }}
+destinations:
+  - {{ id: 11, name: d, client_id: c, url: https://a.example/, id_data_sources: [101],
+      unsynced: blank, mappings: [ {{ segment: {segment} }} ] }}
+"
+        )
+    };
+    let lines = r#"
+        {"time":"2016-07-13T12:00:00Z","uuid":"DEVICE","traits":[1]}
+        {"time":"2016-07-23T12:00:00Z","uuid":"DEVICE","traits":[2],"ids":[{"data_source":101,"id":"w"}]}
+        {"time":"2016-07-24T12:00:00Z","uuid":"DEVICE","remove_traits":[2]}
+    "#;
+    let mut case = case(FEATURES, &yaml(100, 1), lines, "2016-07-25T00:00:00Z");
+    let deleted = Happening {
+        at: at("2016-07-19T12:00:00Z"),
+        what: What::Catalog(version(&yaml(200, 2))),
+    };
+    case.happenings.insert(1, deleted);
+    assert_eq!(difference(&case), None);
+    let messages = messages(&case);
+    let ids = messages.iter().flat_map(|message| &message.users);
+    let ids: Vec<_> = ids.map(|user| user.id.as_str()).collect();
+    assert_eq!(ids, ["", "w", "w"]);
+}
+
+/// Once the links of a device had gone, its batch told the blank id a zero, under which the partner had
+/// never heard of it.
+#[test]
+fn a_batch_tells_no_zero_under_a_blank_id_that_was_never_told() {
+    let yaml = r#"
+data_sources:
+  - { id: 101, name: a, kind: cookie }
+traits:
+  - { id: 1, name: t, ttl_days: 0 }
+segments:
+  - { id: 100, name: s, rule: 1T }
+destinations:
+  - { id: 11, name: d, client_id: c, url: https://a.example/, id_data_sources: [101],
+      max_linger: 60s, unsynced: blank, batch: { every: 24h, at: "02:00" },
+      mappings: [ { segment: 100 } ] }
+"#;
+    let lines = r#"
+        {"time":"2016-05-20T00:00:00Z","uuid":"DEVICE","traits":[1],"ids":[{"data_source":101,"id":"v"}]}
+        {"time":"2016-05-20T12:00:00Z","uuid":"DEVICE","do":"delete"}
+        {"time":"2016-05-20T12:00:01Z","uuid":"DEVICE","do":"opt_out"}
+    "#;
+    let until = "2016-05-22T00:00:00Z";
+    check_same(yaml, lines, until);
+    let messages = messages(&case(FEATURES, yaml, lines, until));
+    let ids = messages.iter().flat_map(|message| &message.users);
+    let ids: Vec<_> = ids.map(|user| user.id.as_str()).collect();
+    assert_eq!(ids, ["v"; 4]);
+}

@@ -9,7 +9,7 @@ use tidings_oracle::{Case, Features, generate, shrink::shrink};
 
 /// What the real system has.
 pub(crate) const FEATURES: Features = Features {
-    batches: false,
+    longer_lives: false,
     ..Features::ALL
 };
 const HISTORIES: u64 = 2_000;

@@ -24,6 +24,9 @@ const FAULTS: &[Planted] = &[
     Planted::ExportBlockIgnored,
     Planted::ExportBlockEndForgotten,
     Planted::IdleAfter121Days,
+    Planted::BatchBaselineByMessage,
+    Planted::RefusedZerosSent,
+    Planted::BatchTakenAsTold,
 ];
 /// A fault must be found within so many histories.
 const HISTORIES: u64 = 2_000;

@@ -51,6 +51,10 @@ impl Real {
                 self.simulation.replace_catalog(catalog, &mut sent).unwrap();
                 None
             }
+            What::Restart => {
+                self.simulation.restart(&mut sent).unwrap();
+                None
+            }
         }
     }
 
