@@ -9,8 +9,8 @@
 //!   nothing. A token without `expires_in` is kept for an hour at most;
 //! - failed fetches are spaced 1 s, doubling to 60 s; in between, callers get the last error;
 //! - a refused token (401) is dropped if it is still the one in use. The first refusal is followed
-//!   by a fetch at once, since tokens do get revoked; if its successors are refused too, fetches
-//!   are spaced in the same way.
+//!   by a fetch at once, since tokens do get revoked; if its successors are refused too before one
+//!   of them was ever taken, fetches are spaced in the same way.
 //!
 //! Nothing here sends a request without a token or counts as an attempt at a delivery.
 //!
@@ -33,7 +33,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tidings_model::limits::RESPONSE_BYTES_MAX;
@@ -74,6 +77,8 @@ pub struct BearerToken {
     renew_at: Instant,
     /// From here on it is of no use.
     expires_at: Instant,
+    /// A destination took it.
+    taken: AtomicBool,
 }
 
 impl BearerToken {
@@ -110,7 +115,7 @@ struct State {
     number: u64,
     /// Fetches that failed since the last token.
     failures: u32,
-    /// Tokens in a row that were refused soon after they were fetched.
+    /// Tokens in a row that were refused soon after they were fetched, and never taken.
     refusals: u32,
     /// Why the last fetch failed; `None` after one that did not.
     last_error: Option<TokenError>,
@@ -216,6 +221,12 @@ impl TokenSource {
         }
     }
 
+    /// Says that a destination took this token: if it is refused later, its time was over, however
+    /// short that was.
+    pub fn taken(&self, token: &BearerToken) {
+        token.taken.store(true, Ordering::Relaxed);
+    }
+
     /// Says that a destination answered 401 to this token: it is dropped if it is still in use.
     pub fn invalidate(&self, refused: &BearerToken) {
         let now = Instant::now();
@@ -224,7 +235,8 @@ impl TokenSource {
             return;
         }
         state.token = None;
-        let soon = now.saturating_duration_since(refused.fetched) < BACKOFF_MAX;
+        let soon = now.saturating_duration_since(refused.fetched) < BACKOFF_MAX
+            && !refused.taken.load(Ordering::Relaxed);
         state.refusals = if soon { state.refusals + 1 } else { 1 };
         // The first token that is refused may have been revoked: fetch another at once. When the
         // second is refused as well, another will hardly help.
@@ -290,6 +302,7 @@ impl TokenSource {
             fetched: asked,
             renew_at: asked + (life - margin),
             expires_at: asked + life,
+            taken: AtomicBool::new(false),
         }
     }
 

@@ -187,12 +187,11 @@ async fn post_with_token(
         .with_authorization(token.authorization().clone());
     let mut attempt = endpoint.post(&request, timeout).await;
     redactor.clean(&mut attempt, Some(token.authorization().as_bytes()));
-    if attempt
-        .result
-        .as_ref()
-        .is_ok_and(|response| response.status == 401)
-    {
-        source.invalidate(&token);
+    match attempt.result.as_ref().map(|response| response.status) {
+        Ok(401) => source.invalidate(&token),
+        Ok(200..300) => source.taken(&token),
+        // Says nothing about the token.
+        Ok(_) | Err(_) => {}
     }
     Ok(attempt)
 }

@@ -23,3 +23,4 @@ mod partner;
 mod partner_faults;
 mod pooling;
 mod tls;
+mod token_life;

@@ -1,4 +1,5 @@
-//! Tokens: what is asked, what is kept, and what happens when the token endpoint fails.
+//! Tokens: what is asked, and the names of what the token endpoint does wrong. How long a token is kept
+//! and when another is fetched: `token_life`.
 
 use crate::partner::{Partner, Step, send};
 use std::{sync::Arc, time::Duration};
@@ -6,7 +7,7 @@ use tidings_egress::oauth::{BearerToken, Credentials, TokenError, TokenSettings,
 use tidings_egress::{Egress, EgressSettings, FailureClass};
 use tokio::time::{advance, pause, resume};
 
-fn source(partner: &Partner) -> TokenSource {
+pub(crate) fn source(partner: &Partner) -> TokenSource {
     let credentials = Credentials::client("id", "hush").unwrap();
     let settings = TokenSettings::default();
     TokenSource::new(
@@ -18,7 +19,7 @@ fn source(partner: &Partner) -> TokenSource {
     .unwrap()
 }
 
-fn token(name: &str, rest: &str) -> Vec<Step> {
+pub(crate) fn token(name: &str, rest: &str) -> Vec<Step> {
     let body = format!(r#"{{"token_type":"Bearer","access_token":"{name}"{rest}}}"#);
     vec![
         Step::Read,
@@ -30,7 +31,7 @@ fn token(name: &str, rest: &str) -> Vec<Step> {
     ]
 }
 
-fn status(status: &str, body: &str) -> Vec<Step> {
+pub(crate) fn status(status: &str, body: &str) -> Vec<Step> {
     let length = body.len();
     vec![
         Step::Read,
@@ -40,18 +41,18 @@ fn status(status: &str, body: &str) -> Vec<Step> {
     ]
 }
 
-fn shown(token: &BearerToken) -> String {
+pub(crate) fn shown(token: &BearerToken) -> String {
     token.authorization().to_str().unwrap().to_owned()
 }
 
 /// Lets time pass for the source without waiting for it.
-async fn pass(time: Duration) {
+pub(crate) async fn pass(time: Duration) {
     pause();
     advance(time).await;
     resume();
 }
 
-const fn seconds(seconds: u64) -> Duration {
+pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -86,113 +87,6 @@ async fn asks_exactly_as_published() {
 
     grant_type=client_credentials
     ");
-}
-
-#[tokio::test]
-async fn many_callers_share_one_fetch() {
-    let mut gated = token("t1", "");
-    gated.insert(1, Step::Gate);
-    let partner = Partner::start(vec![gated, token("t2", "")]).await;
-    let source = Arc::new(source(&partner));
-    let callers: Vec<_> = (0..1_000)
-        .map(|_| {
-            let source = Arc::clone(&source);
-            tokio::spawn(async move { shown(&source.token().await.unwrap()) })
-        })
-        .collect();
-    partner.requested(1).await;
-    partner.gate.add_permits(1);
-    for caller in callers {
-        assert_eq!(caller.await.unwrap(), "Bearer t1");
-    }
-    assert_eq!(partner.requests().len(), 1);
-}
-
-#[tokio::test]
-async fn a_token_is_kept_for_its_life_less_a_margin() {
-    let partner = Partner::start(vec![
-        token("t1", r#","expires_in":100"#),
-        token("t2", r#","expires_in":3600"#),
-        token("t3", ""),
-        token("t4", ""),
-    ])
-    .await;
-    let source = source(&partner);
-    for (wait, expected) in [
-        (0, "Bearer t1"),
-        // Half of 100 s is less than 60 s.
-        (48, "Bearer t1"),
-        (3, "Bearer t2"),
-        (3_530, "Bearer t2"),
-        (15, "Bearer t3"),
-        // Nothing said: an hour at most, with the same margin.
-        (3_530, "Bearer t3"),
-        (15, "Bearer t4"),
-    ] {
-        pass(seconds(wait)).await;
-        assert_eq!(
-            shown(&source.token().await.unwrap()),
-            expected,
-            "after {wait} s more"
-        );
-    }
-}
-
-#[tokio::test]
-async fn an_endpoint_that_is_down_near_the_end_costs_nothing() {
-    let down = status("503 Service Unavailable", "");
-    let partner = Partner::start(vec![token("t1", r#","expires_in":3600"#), down]).await;
-    let source = source(&partner);
-    source.token().await.unwrap();
-    pass(seconds(3_550)).await;
-    for _ in 0..3 {
-        assert_eq!(shown(&source.token().await.unwrap()), "Bearer t1");
-    }
-    assert_eq!(partner.requests().len(), 2, "the renewal backs off");
-    pass(seconds(60)).await;
-    assert_eq!(source.token().await.unwrap_err(), TokenError::Status(503));
-}
-
-#[tokio::test]
-async fn a_refused_token_is_replaced_once_then_with_pauses() {
-    let scripts = (1..=9).map(|n| token(&format!("t{n}"), "")).collect();
-    let partner = Partner::start(scripts).await;
-    let source = source(&partner);
-    let first = source.token().await.unwrap();
-    source.invalidate(&first);
-    let second = source.token().await.unwrap();
-    assert_eq!(shown(&second), "Bearer t2");
-    // A straggler that still had the first token.
-    source.invalidate(&first);
-    assert_eq!(shown(&source.token().await.unwrap()), "Bearer t2");
-    source.invalidate(&second);
-    assert_eq!(source.token().await.unwrap_err(), TokenError::Refused);
-    pass(seconds(1)).await;
-    let third = source.token().await.unwrap();
-    source.invalidate(&third);
-    pass(seconds(1)).await;
-    assert_eq!(source.token().await.unwrap_err(), TokenError::Refused);
-    pass(seconds(1)).await;
-    let fourth = source.token().await.unwrap();
-    // Refused after a long and useful life: revoked, not wrong.
-    pass(seconds(600)).await;
-    source.invalidate(&fourth);
-    assert_eq!(shown(&source.token().await.unwrap()), "Bearer t5");
-}
-
-#[tokio::test]
-async fn failed_fetches_back_off() {
-    let down = status("500 Internal Server Error", "oops");
-    let partner = Partner::start(vec![down.clone(), down.clone(), down, token("t1", "")]).await;
-    let source = source(&partner);
-    // Tries after 0, 1 and 1 + 2 s; the fourth, 4 s later, succeeds.
-    for (wait, requests) in [(0, 1), (0, 1), (1, 2), (1, 2), (1, 3), (3, 3)] {
-        pass(seconds(wait)).await;
-        assert_eq!(source.token().await.unwrap_err(), TokenError::Status(500));
-        assert_eq!(partner.requests().len(), requests, "after {wait} s more");
-    }
-    pass(seconds(1)).await;
-    assert_eq!(shown(&source.token().await.unwrap()), "Bearer t1");
 }
 
 #[tokio::test]

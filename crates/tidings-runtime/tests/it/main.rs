@@ -16,4 +16,5 @@ mod batches_simulated;
 mod erasure;
 mod removals;
 mod support;
+mod tokens;
 mod undelivered;

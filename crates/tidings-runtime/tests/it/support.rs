@@ -54,6 +54,11 @@ pub(crate) struct Partner {
 
 impl Partner {
     pub(crate) async fn start() -> Self {
+        Self::with(ReceiverSettings::default()).await
+    }
+
+    /// A partner with these settings, which takes only what is valid to the letter.
+    pub(crate) async fn with(settings: ReceiverSettings) -> Self {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let remembered = Arc::clone(&heard);
         let observer = move |received: &tidings_receiver::Received| {
@@ -80,7 +85,7 @@ impl Partner {
         let settings = ReceiverSettings {
             strictness: Strictness::Strict,
             on_request: Some(Arc::new(observer)),
-            ..ReceiverSettings::default()
+            ..settings
         };
         Self {
             running: tidings_receiver::start(settings).await.unwrap(),
