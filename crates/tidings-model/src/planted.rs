@@ -77,6 +77,10 @@ pub enum Planted {
     RefusedZerosSent,
     /// What the next batch is going to tell counts as told after any restart.
     BatchTakenAsTold,
+    /// A sweep ends with its first page.
+    SweepEndsEarly,
+    /// Rows of a destination that left the catalog are kept.
+    RemovedKeepsRows,
 }
 
 thread_local! {

@@ -5,16 +5,13 @@
 use crate::{
     core::{Change, Changes, Core, DestinationHint, Scans},
     forget::Forgetting,
+    pages::Pages,
 };
 use std::{collections::BTreeSet, time::Duration};
 use tidings_engine::Moment;
-use tidings_model::{DestinationId, DeviceUuid, Timestamp};
+use tidings_model::{DestinationId, DeviceUuid, Timestamp, planted};
 use tokio::sync::oneshot;
 
-/// Timers handled in one step.
-const TIMERS_PER_STEP: usize = 500;
-/// Profiles brought up to the catalog in one step.
-const SWEPT_PER_STEP: usize = 200;
 /// Pause between steps of a sweep: at most 4,000 profiles a second, a small part of a core.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// How often the clock is looked at when nothing else happens.
@@ -25,6 +22,7 @@ const HOUR: i64 = 3600;
 /// Background work and where it stands.
 #[derive(Debug, Default)]
 pub struct Background {
+    pages: Pages,
     /// Every timer of an hour before this one has been handled.
     timers_from: Timestamp,
     /// The last timer of a full page: where the next page begins.
@@ -46,6 +44,17 @@ struct Sweep {
 }
 
 impl Background {
+    /// Nothing to do yet; rows are read in these pages.
+    #[must_use]
+    pub fn new(pages: Pages) -> Self {
+        let forgetting = Forgetting::new(pages.forgotten);
+        Self {
+            pages,
+            forgetting,
+            ..Self::default()
+        }
+    }
+
     /// Answers once nothing is due any more.
     pub fn catch_up(&mut self, reply: oneshot::Sender<()>) {
         self.catching_up.push(reply);
@@ -74,6 +83,12 @@ impl Background {
         batch: &mut impl Changes,
     ) -> Result<(), R::Error> {
         self.forgetting.step(core, store, batch)
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.timers_after.is_none() && self.sweep.is_none() && self.forgetting.is_empty()
     }
 
     /// How long the engine thread may wait for something to arrive.
@@ -134,11 +149,11 @@ impl Background {
         let hour = Timestamp(clock.0.div_euclid(HOUR) * HOUR);
         let next_hour = hour.plus_seconds(HOUR);
         let timers = match &self.timers_after {
-            Some(last) => store.timers_after(last, next_hour, TIMERS_PER_STEP)?,
+            Some(last) => store.timers_after(last, next_hour, self.pages.timers)?,
             None if hour < self.timers_from => return Ok(None),
-            None => store.timers(self.timers_from, next_hour, TIMERS_PER_STEP)?,
+            None => store.timers(self.timers_from, next_hour, self.pages.timers)?,
         };
-        let last = if timers.len() == TIMERS_PER_STEP {
+        let last = if timers.len() == self.pages.timers {
             timers.last().cloned()
         } else {
             self.timers_from = next_hour;
@@ -164,13 +179,14 @@ impl Background {
             return Ok(None);
         };
         let generation = core.catalog().compiled.generation();
-        let profiles = store.generations(sweep.after.as_ref(), SWEPT_PER_STEP)?;
+        let profiles = store.generations(sweep.after.as_ref(), self.pages.swept)?;
         for (uuid, evaluated_with) in &profiles {
             if *evaluated_with != generation {
                 core.change(moment, Change::Wake, uuid, store, batch, &mut *hint)?;
             }
         }
-        if profiles.len() < SWEPT_PER_STEP {
+        let is_last = profiles.len() < self.pages.swept;
+        if planted!(SweepEndsEarly, true, is_last) {
             return Ok(Some(sweep.done));
         }
         sweep.after = profiles.last().map(|(uuid, _)| uuid.clone());

@@ -5,16 +5,12 @@
 use crate::{
     core::{Changes, Core, Scans},
     inbox::{BatchNews, Scanned},
+    pages::Pages,
 };
 use tidings_dispatch::{Kind, SettledUser, Taken};
 use tidings_engine::Moment;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 use tidings_store::AttemptRecord;
-
-/// Rows of the pending set read in one go.
-const SCAN_PAGE: usize = 500;
-/// Rows of the set of changes read in one go: their profiles are read as well.
-const BATCH_PAGE: usize = 200;
 
 /// What a courier asks for its destination.
 #[derive(Debug)]
@@ -57,8 +53,8 @@ impl Ask {
         match self {
             Self::Take { users, .. } => users.len(),
             Self::Settle { users, .. } => users.len(),
-            Self::Scan { .. } => SCAN_PAGE,
-            Self::Batch(BatchOrder::Page { .. }) => BATCH_PAGE,
+            Self::Scan { .. } => Pages::SERVER.pending,
+            Self::Batch(BatchOrder::Page { .. }) => Pages::SERVER.batch,
             Self::Batch(_) => 1,
         }
     }
@@ -106,6 +102,7 @@ pub enum Answer {
 /// # Errors
 /// As [`Core::submit`].
 pub fn answer<R: Scans>(
+    pages: Pages,
     core: &mut Core,
     moment: Moment,
     destination: DestinationId,
@@ -166,6 +163,7 @@ pub fn answer<R: Scans>(
             None
         }
         Ask::Scan { after } => Some(Answer::Scanned(scan(
+            pages,
             core,
             moment,
             destination,
@@ -173,6 +171,7 @@ pub fn answer<R: Scans>(
             rows,
         )?)),
         Ask::Batch(order) => Some(Answer::Batch(batch(
+            pages,
             core,
             moment,
             destination,
@@ -184,18 +183,19 @@ pub fn answer<R: Scans>(
 }
 
 fn scan<R: Scans>(
+    pages: Pages,
     core: &mut Core,
     moment: Moment,
     destination: DestinationId,
     after: Option<&DeviceUuid>,
     rows: &R,
 ) -> Result<Scanned, R::Error> {
-    let devices = rows.pending(destination, after, SCAN_PAGE)?;
+    let devices = rows.pending(destination, after, pages.pending)?;
     let mut hints = Vec::with_capacity(devices.len());
     for uuid in &devices {
         core.hints_of(moment, destination, uuid, rows, |hint| hints.push(hint))?;
     }
-    let next = if devices.len() < SCAN_PAGE {
+    let next = if devices.len() < pages.pending {
         None
     } else {
         devices.last().cloned()
@@ -204,6 +204,7 @@ fn scan<R: Scans>(
 }
 
 fn batch<R: Scans>(
+    pages: Pages,
     core: &mut Core,
     moment: Moment,
     destination: DestinationId,
@@ -218,7 +219,7 @@ fn batch<R: Scans>(
         }
         BatchOrder::Page { after } => {
             let after = after.as_ref();
-            let page = core.batch_page(moment, destination, after, BATCH_PAGE, rows, changes)?;
+            let page = core.batch_page(moment, destination, after, pages.batch, rows, changes)?;
             BatchNews::Page(page)
         }
         BatchOrder::End => {

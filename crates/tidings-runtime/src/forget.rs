@@ -1,16 +1,18 @@
 //! What is left of destinations that are no longer in the catalog: removed in pages, so that events
 //! never wait long, and found again on disk after a restart.
 
-use crate::core::{Changes, Core, Scans};
+use crate::{
+    core::{Changes, Core, Scans},
+    pages::Pages,
+};
 use std::collections::VecDeque;
-use tidings_model::{DestinationId, DeviceUuid};
-
-/// Pairs removed in one step.
-const PAIRS_PER_STEP: usize = 200;
+use tidings_model::{DestinationId, DeviceUuid, planted};
 
 /// Destinations of which rows are left, the next one first, with the page that comes next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Forgetting {
+    /// Pairs removed in one step.
+    page: usize,
     destinations: VecDeque<(DestinationId, Page)>,
 }
 
@@ -29,7 +31,22 @@ enum Table {
     BatchChanges,
 }
 
+impl Default for Forgetting {
+    fn default() -> Self {
+        Self::new(Pages::SERVER.forgotten)
+    }
+}
+
 impl Forgetting {
+    /// Nothing to do yet; so many pairs are removed in one step.
+    #[must_use]
+    pub const fn new(page: usize) -> Self {
+        Self {
+            page,
+            destinations: VecDeque::new(),
+        }
+    }
+
     /// Begins to remove what is left of a destination.
     pub fn add(&mut self, destination: DestinationId) {
         if !self.destinations.iter().any(|(id, _)| *id == destination) {
@@ -62,15 +79,18 @@ impl Forgetting {
         }
         let after = page.after.as_ref();
         let devices = match page.table {
-            Table::Pending => rows.pending(destination, after, PAIRS_PER_STEP)?,
-            Table::Undelivered => rows.undelivered(destination, after, PAIRS_PER_STEP)?,
-            Table::BatchChanges => rows.batch_changes(destination, after, PAIRS_PER_STEP)?,
+            Table::Pending => rows.pending(destination, after, self.page)?,
+            Table::Undelivered => rows.undelivered(destination, after, self.page)?,
+            Table::BatchChanges => rows.batch_changes(destination, after, self.page)?,
         };
         for uuid in &devices {
+            planted!(RemovedKeepsRows, {
+                continue;
+            });
             core.forget_pair(destination, uuid, rows, changes)?;
         }
         page.after = devices.last().cloned();
-        if devices.len() == PAIRS_PER_STEP {
+        if devices.len() == self.page {
             return Ok(());
         }
         page.after = None;

@@ -4,6 +4,7 @@
 //! - [`courier`]: what the task of a destination decides, without I/O; [`errand`]: what it asks of
 //!   the writer;
 //! - [`background`]: what the writer does by itself; [`memory`]: rows in memory, for simulations;
+//!   [`pages`]: how much is read in one go;
 //! - [`simulate`]: the same core and the same dispatchers under virtual time;
 //! - [`access`]: what is stored about a device, for the person who asks;
 //! - [`Server`]: the running service.
@@ -26,6 +27,7 @@ pub mod memory;
 pub mod message;
 mod opt_out;
 mod outlet;
+pub mod pages;
 mod pauses;
 mod redact;
 pub mod reload;

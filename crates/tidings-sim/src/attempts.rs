@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use tidings_dispatch::MessageId;
 use tidings_model::DestinationId;
 
-/// A message of one life of the process.
-pub(crate) type MessageKey = (u32, DestinationId, MessageId);
+/// A message of one task of a destination, in one life of the process.
+pub(crate) type MessageKey = (u32, u64, DestinationId, MessageId);
 
 /// What was attempted.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ impl Attempts {
     ) -> Result<u32, Violation> {
         let (first, count) = self.0.entry(key).or_insert_with(|| (body.clone(), 0));
         *count += 1;
-        let (_, to, message) = key;
+        let (.., to, message) = key;
         if first != body {
             let detail = format!("destination {to}, message {}", message.0);
             return Err(Violation::new(

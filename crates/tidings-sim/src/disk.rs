@@ -1,7 +1,15 @@
-//! The disk: rows that survive a crash, and commits that take their time.
+//! The disk: rows that survive a crash, commits that take their time, and what is remembered beside
+//! the rows.
 
+use crate::configuration::Version;
+use std::{collections::BTreeSet, sync::Arc};
+use tidings_engine::MappingChanges;
+use tidings_model::DestinationId;
 use tidings_oracle::generate::Random;
-use tidings_runtime::memory::{MemoryChanges, MemoryRows};
+use tidings_runtime::{
+    core::ActiveCatalog,
+    memory::{MemoryChanges, MemoryRows},
+};
 
 /// What is durable.
 #[derive(Debug, Default)]
@@ -12,6 +20,20 @@ pub struct Disk {
     pub durable: u64,
     /// How often the store was opened.
     pub epoch: u32,
+    /// What is remembered of the catalog that was used last.
+    pub(crate) remembered: Option<Remembered>,
+    /// Destinations that the operator paused.
+    pub(crate) paused: BTreeSet<DestinationId>,
+}
+
+/// What a server remembers of its catalog.
+#[derive(Clone, Debug)]
+pub(crate) struct Remembered {
+    version: usize,
+    pub(crate) generation: u32,
+    changes: MappingChanges,
+    /// Every profile was brought up to it.
+    pub(crate) swept: bool,
 }
 
 impl Disk {
@@ -19,6 +41,53 @@ impl Disk {
     pub fn commit(&mut self, seq: u64, changes: &mut MemoryChanges) {
         self.rows.apply(changes);
         self.durable = seq;
+    }
+
+    /// The catalog as it is to be used when this version of it lies there, the next generation if it
+    /// is another than before. It is remembered before it takes effect.
+    pub(crate) fn next_catalog(
+        &mut self,
+        versions: &[Version],
+        version: usize,
+    ) -> Arc<ActiveCatalog> {
+        let text = |at: usize| versions.get(at).map(|one| one.yaml.as_str());
+        let catalog = |at: usize| versions.get(at).map(|one| one.catalog.clone());
+        let catalog_now = catalog(version).unwrap_or_default();
+        let remembered = match self.remembered.take() {
+            None => Remembered {
+                version,
+                generation: 1,
+                changes: MappingChanges::default(),
+                swept: true,
+            },
+            Some(before) if text(before.version) == text(version) => before,
+            Some(before) => {
+                let generation = before.generation + 1;
+                let old = catalog(before.version).unwrap_or_default();
+                Remembered {
+                    version,
+                    generation,
+                    changes: before.changes.after(&old, &catalog_now, generation),
+                    swept: false,
+                }
+            }
+        };
+        let (generation, changes) = (remembered.generation, remembered.changes.clone());
+        self.remembered = Some(remembered);
+        let active = ActiveCatalog::new(catalog_now, generation, changes);
+        Arc::new(active.expect("the catalog was read"))
+    }
+
+    /// Whether profiles may be behind the catalog.
+    pub(crate) fn needs_sweep(&self) -> bool {
+        self.remembered.as_ref().is_some_and(|one| !one.swept)
+    }
+
+    /// Destinations of which rows are left that a start looks for.
+    pub(crate) fn destinations_with_rows(&self) -> BTreeSet<DestinationId> {
+        let pending = self.rows.pending.keys().map(|(to, _)| *to);
+        let undelivered = self.rows.undelivered.keys().map(|(to, _)| *to);
+        pending.chain(undelivered).collect()
     }
 
     /// How long a commit takes, in milliseconds; now and then seconds.

@@ -3,8 +3,14 @@
 //!
 //! What decides is the real thing: the engine, the writer's core with its background work, the
 //! couriers with their dispatchers, the wire format, the judgement of addresses. What is simulated is
-//! what those talk to: the disk ([`disk`]), partners and the network ([`network`]), clients, the clock.
+//! what those talk to: the disk ([`disk`]), partners and the network ([`network`]), clients, the
+//! operator, the clock. Which tasks there are while the catalog changes is done here in the way of the
+//! server's `deliveries.rs`, and what is remembered of a catalog in the way of its `reload.rs`.
 //! Not here: sockets, TLS, threads and files, which the tests of the real program have.
+//!
+//! Each seed draws the catalog and its later versions (segments and mappings that come, go, change,
+//! are paused or have days; destinations that leave, come back, change), pauses by the operator,
+//! crashes, also while a sweep is under way, and what goes wrong with disk, hints and network.
 //!
 //! A run checks, at every step and at its end, what tidings promises:
 //! - an event that was acknowledged counts once, whatever crashed;
@@ -12,8 +18,13 @@
 //! - what a partner is told was true, and never older than what it was told before;
 //! - a message is attempted at most `1 + retries` times, with the same bytes;
 //! - no forbidden address is dialled;
-//! - once the faults end, every partner knows the newest state of every device or the pair is listed,
-//!   no zero is owed, and no partner takes anyone for a member who is not.
+//! - a destination that left the catalog is sent nothing new, and nothing is left of it;
+//! - a sweep that has ended has brought every profile up to the catalog;
+//! - once the faults end, every partner knows the newest state of every device under the last catalog
+//!   or the pair is listed, no zero is owed, and no partner takes anyone for a member who is not.
+//!
+//! Whoever leaves a segment while it is paused, not mapped or outside its days leaves without a word:
+//! of such a pair the partner may believe the old state.
 //!
 //! The same seed gives the same trace. A run in which nothing happened proves nothing: it fails as
 //! vacuous.
@@ -21,6 +32,7 @@
 
 mod attempts;
 mod checks;
+mod configuration;
 mod counts;
 pub mod disk;
 pub mod network;

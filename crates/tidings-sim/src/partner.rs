@@ -9,13 +9,17 @@ use std::collections::BTreeMap;
 use tidings_model::{DestinationId, DeviceUuid};
 use tidings_wire::{Decoder, MessageUser, Options, Status};
 
+/// Segments, and since when what told of each was true, in milliseconds.
+pub(crate) type Known = BTreeMap<String, u64>;
+
 /// What one partner knows.
 #[derive(Debug)]
 pub(crate) struct Partner {
     id: DestinationId,
     decoder: Decoder,
-    /// Per namespace, id and device: the segments it holds the user for a member of.
-    known: BTreeMap<(u32, String, DeviceUuid), Segments>,
+    /// Per namespace, id and device: the segments it holds the user for a member of, and since when
+    /// what told it so was true.
+    known: BTreeMap<(u32, String, DeviceUuid), Known>,
     /// Per namespace and device: which state it was told last.
     told: BTreeMap<(u32, DeviceUuid), usize>,
 }
@@ -77,11 +81,12 @@ impl Partner {
         let told = self.told.entry((namespace, uuid.clone())).or_default();
         let states = truth.of(self.id, &uuid);
         let was_true = |state: &State| {
-            (ones.is_empty() || ones == state.segments) && zeros.is_disjoint(&state.segments)
+            (ones.is_empty() || ones == state.segments) && zeros.is_disjoint(&state.members)
         };
         let later = states.iter().enumerate().skip(*told);
-        let mut durable_later = later.filter(|(_, state)| state.seq <= durable);
-        let Some((state, _)) = durable_later.find(|(_, state)| was_true(state)) else {
+        let durable_later = later.filter(|(_, state)| state.seq <= durable);
+        let mut fitting = durable_later.filter(|(_, state)| was_true(state));
+        let Some((state, first)) = fitting.next() else {
             let promise = if states
                 .iter()
                 .any(|state| was_true(state) && state.seq > durable)
@@ -99,12 +104,15 @@ impl Partner {
             return Err(Violation::new(promise, detail));
         };
         *told = state;
+        let since = fitting
+            .next_back()
+            .map_or(first.since, |(_, last)| last.since);
         let key = (namespace, user.data_partner_uuid.clone(), uuid);
         let known = self.known.entry(key).or_default();
         for zero in &zeros {
             known.remove(zero);
         }
-        known.extend(ones);
+        known.extend(ones.into_iter().map(|one| (one, since)));
         Ok(())
     }
 
@@ -112,7 +120,7 @@ impl Partner {
     pub(crate) fn of<'a>(
         &'a self,
         uuid: &'a DeviceUuid,
-    ) -> impl Iterator<Item = (u32, &'a str, &'a Segments)> + 'a {
+    ) -> impl Iterator<Item = (u32, &'a str, &'a Known)> + 'a {
         let known = self.known.iter().filter(move |((.., of), _)| of == uuid);
         known.map(|((namespace, id, _), segments)| (*namespace, id.as_str(), segments))
     }

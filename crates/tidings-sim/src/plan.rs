@@ -1,23 +1,21 @@
-//! What a seed stands for: the catalog, the work, the faults, and how often each happens.
+//! What a seed stands for: the catalogs, the work, the faults, and how often each happens.
 
-use std::{fmt::Write as _, path::Path};
-use tidings_catalog::Source;
-use tidings_model::{Catalog, Timestamp};
+use crate::configuration::{Configuration, Version};
+use std::collections::BTreeSet;
+use tidings_model::{DestinationId, Timestamp};
 use tidings_oracle::generate::Random;
+use tidings_runtime::pages::Pages;
 
 /// The trait that every event realises and nothing removes: it counts the events of a device.
 pub(crate) const COUNTER: u32 = 1;
-/// The namespaces of every catalog.
-pub(crate) const DATA_SOURCES: [u32; 2] = [101, 102];
 
 /// One run, before it begins.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// What is configured, as people write it.
-    pub yaml: String,
-    pub(crate) catalog: Catalog,
+    /// The versions of the catalog, one after the other.
+    pub(crate) versions: Vec<Version>,
     /// Where the clock begins.
     pub(crate) start: Timestamp,
     pub(crate) devices: u64,
@@ -27,61 +25,155 @@ pub struct Plan {
     pub(crate) phase_millis: u64,
     /// Profiles in memory: few, so that rows are read back.
     pub(crate) profiles_max: usize,
+    /// Rows read in one go: few, so that there are several pages.
+    pub(crate) pages: Pages,
     /// Crashes of the process in the whole run.
     pub(crate) crashes: usize,
     /// Percent of commits that take seconds.
     pub(crate) stalls: i64,
     /// Percent of mail in which hints are lost.
     pub(crate) lost_hints: i64,
-    /// Percent of attempts that fail, per destination in the order of the catalog.
-    pub(crate) failing: Vec<i64>,
+    /// Every destination that there ever is, ascending, and percent of attempts at it that fail.
+    pub(crate) failing: Vec<(DestinationId, i64)>,
     /// Stretches of time in which a destination answers nothing with success: which one, from when,
     /// until when, in milliseconds.
-    pub(crate) outages: Vec<(usize, u64, u64)>,
+    pub(crate) outages: Vec<(DestinationId, u64, u64)>,
+    /// What else is done to the service, and when, in milliseconds.
+    pub(crate) operations: Vec<(u64, Operation)>,
+}
+
+/// Something that is done to the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// The catalog's file is replaced by the next version.
+    ChangeCatalog,
+    /// A destination is paused, or resumed if it is.
+    PauseOrResume(DestinationId),
+    /// The process is killed.
+    Crash,
 }
 
 impl Plan {
     /// The plan of a seed.
     ///
     /// # Panics
-    /// If the generated catalog cannot be read, which is a mistake of the generator.
+    /// If a generated catalog cannot be read, which is a mistake of the generator.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x7469_6469_6e67_7321);
         // Some evening, so that midnights are crossed.
         let start = Timestamp(1_469_577_600 + random.below(86_400));
         let destinations = count(random.between(2, 4));
-        let yaml = yaml(&mut random, destinations);
-        let catalog = read(&yaml);
+        let versions = versions(&mut random, destinations, start);
+        let ids: BTreeSet<_> = versions
+            .iter()
+            .flat_map(|version| &version.catalog.destinations)
+            .map(|destination| destination.id)
+            .collect();
+        let ids: Vec<_> = ids.into_iter().collect();
         let phases: Vec<_> = (0..random.between(1, 3))
             .map(|_| count(random.between(10, 60)))
             .collect();
-        let phase_millis = u64::try_from(random.between(2_000, 120_000)).unwrap_or(2_000);
-        let failing = (0..destinations)
-            .map(|_| *random.pick(&[0, 0, 5, 30, 70]))
+        let phase_millis = millis(random.between(2_000, 120_000));
+        let failing = ids
+            .iter()
+            .map(|id| (*id, *random.pick(&[0, 0, 5, 30, 70])))
             .collect();
         let outages = (0..random.below(3))
             .map(|_| {
-                let which = count(random.below(4)) % destinations;
                 let from = millis(random.below(120_000));
-                (which, from, from + millis(random.between(5_000, 240_000)))
+                let until = from + millis(random.between(5_000, 240_000));
+                (*random.pick(&ids), from, until)
             })
             .collect();
+        let operations = operations(&mut random, &versions, &ids, phase_millis);
         Self {
             seed,
-            yaml,
-            catalog,
+            versions,
             start,
-            devices: u64::try_from(random.between(1, 12)).unwrap_or(1),
+            devices: millis(random.between(1, 12)),
             phases,
             phase_millis,
             profiles_max: count(*random.pick(&[2, 4, 1_000])),
+            pages: pages(&mut random),
             crashes: count(*random.pick(&[0, 1, 2, 5])),
             stalls: *random.pick(&[0, 0, 2, 10]),
             lost_hints: *random.pick(&[0, 0, 5, 30]),
             failing,
             outages,
+            operations,
         }
+    }
+
+    /// The versions of the catalog as people write them, with their numbers.
+    #[must_use]
+    pub fn catalogs(&self) -> String {
+        let versions = self.versions.iter().enumerate();
+        let texts =
+            versions.map(|(at, one)| format!("--- catalog.yaml, version {at}\n{}", one.yaml));
+        texts.collect()
+    }
+}
+
+fn versions(random: &mut Random, destinations: usize, start: Timestamp) -> Vec<Version> {
+    let mut configuration = Configuration::draw(random, destinations);
+    let mut versions = vec![configuration.version()];
+    let changes = *random.pick(&[0, 0, 1, 2, 5]);
+    while versions.len() <= changes {
+        let before = configuration.clone();
+        let days = i32::try_from(random.between(0, 3)).unwrap_or(0);
+        configuration.change(random, start.day().plus_days(days));
+        versions.push(configuration.version());
+        if random.chance(30) {
+            // It was a mistake.
+            configuration = before;
+            versions.push(configuration.version());
+        }
+    }
+    if versions.len() > 1 {
+        configuration.resume();
+        versions.push(configuration.version());
+    }
+    versions
+}
+
+fn operations(
+    random: &mut Random,
+    versions: &[Version],
+    ids: &[DestinationId],
+    phase_millis: u64,
+) -> Vec<(u64, Operation)> {
+    let span = i64::try_from(phase_millis).unwrap_or(0) + 30_000;
+    let mut operations = Vec::new();
+    let mut at = 0;
+    for _ in 1..versions.len() {
+        // Now and then one change follows upon the other.
+        at = if random.chance(30) {
+            at + millis(random.below(2_000))
+        } else {
+            millis(random.below(span))
+        };
+        operations.push((at, Operation::ChangeCatalog));
+        if random.chance(20) {
+            // Profiles are being brought up to the catalog then.
+            operations.push((at + millis(random.below(600)), Operation::Crash));
+        }
+    }
+    for _ in 0..*random.pick(&[0, 0, 1, 4]) {
+        let at = millis(random.below(span));
+        operations.push((at, Operation::PauseOrResume(*random.pick(ids))));
+    }
+    operations
+}
+
+fn pages(random: &mut Random) -> Pages {
+    let mut rows = || count(*random.pick(&[1, 2, 5, 200]));
+    Pages {
+        timers: rows(),
+        swept: rows(),
+        forgotten: rows(),
+        pending: rows(),
+        batch: rows(),
     }
 }
 
@@ -91,92 +183,4 @@ fn count(number: i64) -> usize {
 
 fn millis(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
-}
-
-fn read(yaml: &str) -> Catalog {
-    let source = Source {
-        name: "catalog.yaml",
-        text: yaml,
-        directory: Path::new("."),
-    };
-    let read = tidings_catalog::read(source, |_| None).map_err(|faults| {
-        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        faults.join("\n")
-    });
-    read.expect("generated catalogs can be read").catalog
-}
-
-fn yaml(random: &mut Random, destinations: usize) -> String {
-    let mut out = String::from("data_sources:\n");
-    for id in DATA_SOURCES {
-        line(
-            &mut out,
-            &format!("  - {{ id: {id}, name: ids {id}, kind: cookie }}"),
-        );
-    }
-    out.push_str("traits:\n");
-    line(&mut out, "  - { id: 1, name: counter, ttl_days: 0 }");
-    for id in 2..=5 {
-        let ttl = random.pick(&[0, 0, 1, 2]);
-        line(
-            &mut out,
-            &format!("  - {{ id: {id}, name: t{id}, ttl_days: {ttl} }}"),
-        );
-    }
-    out.push_str("segments:\n");
-    let rules = [
-        "2T",
-        "3T AND NOT 4T",
-        "2T OR 5T",
-        "frequency([1T]) >= 3",
-        "frequency([1T] <= 1D) >= 2",
-        "4T AND 5T",
-        "3T AND frequency([2T]) <= 1",
-    ];
-    for id in 1..=random.between(2, 5) {
-        let rule = random.pick(&rules);
-        line(
-            &mut out,
-            &format!("  - {{ id: {}, name: s{id}, rule: '{rule}' }}", 100 * id),
-        );
-    }
-    let segments = out.matches("rule:").count();
-    out.push_str("destinations:\n");
-    for number in 1..=destinations {
-        destination(random, &mut out, number, segments);
-    }
-    out
-}
-
-fn destination(random: &mut Random, out: &mut String, number: usize, segments: usize) {
-    let mapped: Vec<_> = (1..=segments)
-        .filter(|_| random.chance(70))
-        .map(|id| format!("{{ segment: {} }}", 100 * id))
-        .collect();
-    let mapped = if mapped.is_empty() {
-        "{ segment: 100 }".to_owned()
-    } else {
-        mapped.join(", ")
-    };
-    let namespaces = random.pick(&["[]", "[101]", "[102]", "[101, 102]"]);
-    let linger = random.pick(&["0s", "100ms", "1s", "5s"]);
-    let users = random.pick(&[1, 2, 10]);
-    let failure = random.pick(&["hold", "hold", "drop"]);
-    let maximum = random.pick(&[1, 1, 0]);
-    let retries = random.pick(&[1, 1, 0, 2]);
-    line(
-        out,
-        &format!(
-            "  - {{ id: {}, name: d{number}, client_id: c{number}, \
-             url: 'https://partner-{number}.example/segments', id_data_sources: {namespaces}, \
-             max_users: {users}, max_linger: {linger}, after_failure: {failure}, \
-             max_mappings: {maximum}, retries: {retries}, mappings: [ {mapped} ] }}",
-            10 + number
-        ),
-    );
-}
-
-fn line(out: &mut String, text: &str) {
-    // Writing to a string does not fail.
-    let _written = writeln!(out, "{text}");
 }

@@ -1,34 +1,49 @@
 //! One life of the process: the real core, couriers and background work, and the order in which the
-//! engine thread and the committer do things.
+//! engine thread, the committer and the shell around the destinations' tasks do things.
+
+mod stations;
 
 use crate::{Plan, disk::Disk, truth::Truth};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    convert::Infallible,
-    sync::Arc,
-};
+use stations::Stations;
+use std::{collections::VecDeque, convert::Infallible, sync::Arc};
 use tidings_collect::Submitted;
 use tidings_dispatch::Hint;
-use tidings_engine::{MappingChanges, Moment};
+use tidings_engine::Moment;
 use tidings_model::{DestinationId, DeviceUuid, Event};
 use tidings_runtime::{
     background::Background,
     core::{ActiveCatalog, Core, DestinationHint},
-    courier::{Courier, Now},
+    courier::Now,
     errand::{self, Answer, Ask},
-    inbox::Mail,
     memory::MemoryChanges,
-    schedule::Lateness,
 };
+use tokio::sync::oneshot;
 
 /// Events applied in one step.
 const EVENTS_PER_STEP: usize = 5;
 
-/// A courier with its mailbox.
+/// What is asked of the engine thread, in order.
 #[derive(Debug)]
-pub(crate) struct Station {
-    pub(crate) courier: Courier,
-    pub(crate) mail: Mail,
+pub(crate) enum Control {
+    /// By a courier.
+    Ask(DestinationId, Ask),
+    /// To go on with another catalog.
+    Replace(Arc<ActiveCatalog>),
+    /// To know that the task of a destination has ended.
+    Ended(DestinationId),
+    /// To remove what is left of destinations that are not in the catalog.
+    ForgetOthers,
+    /// To bring every profile up to the catalog.
+    Sweep(oneshot::Sender<()>),
+}
+
+/// Why the engine thread takes a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Something arrived.
+    Arrival,
+    /// Nothing did for a while.
+    Tick,
 }
 
 /// One batch of changes, and what is let out once it is durable.
@@ -41,6 +56,8 @@ pub(crate) struct Step {
     pub(crate) answers: Vec<(DestinationId, Answer)>,
     /// What became of which of the clients' events.
     pub(crate) replies: Vec<(usize, Submitted)>,
+    /// A sweep has come to its end.
+    pub(crate) swept: Option<oneshot::Sender<()>>,
 }
 
 /// The process.
@@ -49,57 +66,84 @@ pub(crate) struct Service {
     pub(crate) epoch: u32,
     core: Core,
     background: Background,
-    pub(crate) stations: BTreeMap<DestinationId, Station>,
+    pub(crate) stations: Stations,
     seq: u64,
-    pub(crate) asks: VecDeque<(DestinationId, Ask)>,
+    pub(crate) controls: VecDeque<Control>,
     pub(crate) submissions: VecDeque<(usize, Event)>,
     /// Handed over to the committer, which is busy.
     pub(crate) queued: Option<Step>,
     pub(crate) committing: Option<Step>,
+    /// Told when the sweep under way is durable.
+    sweeping: Option<oneshot::Receiver<()>>,
 }
 
 impl Service {
-    /// The process starts with what is on disk.
-    pub(crate) fn start(plan: &Plan, disk: &mut Disk, now: Now) -> Self {
+    /// The process starts with what is on disk, and with this version of the catalog.
+    pub(crate) fn start(plan: &Plan, version: usize, disk: &mut Disk, now: Now) -> Self {
         disk.epoch += 1;
-        let active = ActiveCatalog::new(plan.catalog.clone(), 1, MappingChanges::default());
-        let catalog = Arc::new(active.expect("the catalog was read"));
-        let station = |destination: &tidings_model::Destination| {
-            let courier = Courier::new(
-                Arc::new(destination.clone()),
-                Arc::clone(&catalog),
-                Arc::default(),
-                Arc::default(),
-                Lateness::Counts,
-                now,
-            );
-            let mail = Mail::default();
-            (destination.id, Station { courier, mail })
-        };
+        let catalog = disk.next_catalog(&plan.versions, version);
         let mut core = Core::new(Arc::clone(&catalog), plan.profiles_max);
         infallible(core.resume(&disk.rows));
-        Self {
+        let mut service = Self {
             epoch: disk.epoch,
             core,
-            background: Background::default(),
-            stations: plan.catalog.destinations.iter().map(station).collect(),
+            background: Background::new(plan.pages),
+            stations: Stations::default(),
             seq: disk.durable,
-            asks: VecDeque::new(),
+            controls: VecDeque::from([Control::ForgetOthers]),
             submissions: VecDeque::new(),
             queued: None,
             committing: None,
+            sweeping: None,
+        };
+        service.stations.follow(now, &catalog, &disk.paused);
+        service.sweep(disk);
+        service
+    }
+
+    /// Another version of the catalog lies there.
+    pub(crate) fn reload(&mut self, plan: &Plan, version: usize, disk: &mut Disk, now: Now) {
+        let catalog = disk.next_catalog(&plan.versions, version);
+        self.controls
+            .push_back(Control::Replace(Arc::clone(&catalog)));
+        self.stations.follow(now, &catalog, &disk.paused);
+        self.sweep(disk);
+    }
+
+    fn sweep(&mut self, disk: &Disk) {
+        self.sweeping = None;
+        if disk.needs_sweep() {
+            let (done, swept) = oneshot::channel();
+            self.controls.push_back(Control::Sweep(done));
+            self.sweeping = Some(swept);
         }
+    }
+
+    /// True once, when the sweep has ended and that is durable.
+    pub(crate) fn has_swept(&mut self) -> bool {
+        let swept = self.sweeping.as_mut().map(oneshot::Receiver::try_recv);
+        let has_swept = swept.is_some_and(|swept| swept.is_ok());
+        if has_swept {
+            self.sweeping = None;
+        }
+        has_swept
     }
 
     /// Whether the engine thread has something to do and may do it.
     pub(crate) fn may_step(&self) -> bool {
-        self.queued.is_none() && !(self.asks.is_empty() && self.submissions.is_empty())
+        self.queued.is_none() && !(self.controls.is_empty() && self.submissions.is_empty())
     }
 
-    /// One step of the engine thread: requests of couriers first, then what is due by the clock, then
-    /// events.
+    /// How long the engine thread waits for something to arrive, in milliseconds.
+    pub(crate) fn patience_millis(&self) -> u64 {
+        let patience = self.background.patience().as_millis();
+        u64::try_from(patience).unwrap_or(u64::MAX).clamp(1, 1_000)
+    }
+
+    /// One step of the engine thread: requests first, then what is due by the clock, then events.
     pub(crate) fn step(
         &mut self,
+        cause: Cause,
         now: Now,
         plan: &Plan,
         disk: &Disk,
@@ -111,62 +155,81 @@ impl Service {
             seq: self.seq + 1,
             epoch: self.epoch,
         };
-        let Step {
-            mut seq,
-            mut changes,
-            mut hints,
-            mut answers,
-            mut replies,
-        } = Step::default();
-        let (core, rows) = (&mut self.core, &disk.rows);
-        for (to, ask) in self.asks.drain(..) {
-            let answer = errand::answer(core, moment, to, ask, rows, &mut changes);
-            answers.extend(infallible(answer).map(|answer| (to, answer)));
+        truth.look(now.millis.0, &self.core.catalog().catalog, now.time);
+        let mut step = Step::default();
+        for control in std::mem::take(&mut self.controls) {
+            self.control(control, now, moment, plan, disk, truth, &mut step);
         }
+        let (core, rows, changes) = (&mut self.core, &disk.rows, &mut step.changes);
+        let hints = &mut step.hints;
         let mut hint = |new: DestinationHint| hints.push((new.destination, new.hint));
-        let woken = self
-            .background
-            .wake(moment, false, core, rows, &mut changes, &mut hint);
-        infallible(woken);
+        let background = &mut self.background;
+        infallible(background.wake(moment, false, core, rows, changes, &mut hint));
+        if cause == Cause::Tick {
+            infallible(background.forget_step(core, rows, changes));
+            step.swept = infallible(background.sweep_step(moment, core, rows, changes, &mut hint));
+        }
         let events = self.submissions.len().min(EVENTS_PER_STEP);
         for (number, event) in self.submissions.drain(..events) {
-            let submitted = core.submit(
-                moment,
-                &event,
-                rows,
-                &mut changes,
-                &mut *new_uuid,
-                &mut hint,
-            );
-            replies.push((number, infallible(submitted)));
+            let submitted = core.submit(moment, &event, rows, changes, &mut *new_uuid, &mut hint);
+            step.replies.push((number, infallible(submitted)));
         }
-        core.finish(moment, disk.durable, rows, &mut changes);
+        core.finish(moment, disk.durable, rows, changes);
         if !changes.is_empty() {
             self.seq = moment.seq;
-            seq = moment.seq;
+            step.seq = moment.seq;
             for (uuid, profile) in changes.profiles() {
-                truth.write(&plan.catalog, seq, uuid, profile);
+                truth.write(now.millis.0, step.seq, uuid, profile);
             }
         }
-        self.queued = Some(Step {
-            seq,
-            changes,
-            hints,
-            answers,
-            replies,
-        });
+        self.queued = Some(step);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the body of the loop of `step`")]
+    fn control(
+        &mut self,
+        control: Control,
+        now: Now,
+        moment: Moment,
+        plan: &Plan,
+        disk: &Disk,
+        truth: &mut Truth,
+        step: &mut Step,
+    ) {
+        let (core, rows, changes) = (&mut self.core, &disk.rows, &mut step.changes);
+        match control {
+            Control::Ask(to, ask) => {
+                let answer = errand::answer(plan.pages, core, moment, to, ask, rows, changes);
+                let answer = infallible(answer);
+                step.answers.extend(answer.map(|answer| (to, answer)));
+            }
+            Control::Replace(catalog) => {
+                truth.follow(now.millis.0, &catalog.catalog, now.time);
+                core.set_catalog(catalog);
+            }
+            Control::Ended(to) => {
+                infallible(core.abandon(to, rows));
+                if core.catalog().compiled.destination(to).is_none() {
+                    self.background.forget([to]);
+                }
+            }
+            Control::ForgetOthers => {
+                let mut left = disk.destinations_with_rows();
+                left.retain(|to| core.catalog().compiled.destination(*to).is_none());
+                self.background.forget(left);
+            }
+            Control::Sweep(done) => self.background.sweep(done),
+        }
     }
 
     /// True when nothing is waiting or under way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.asks.is_empty()
+        self.controls.is_empty()
             && self.submissions.is_empty()
             && self.queued.is_none()
             && self.committing.is_none()
-            && self
-                .stations
-                .values()
-                .all(|station| station.mail.is_empty() && station.courier.is_idle())
+            && self.background.is_idle()
+            && self.stations.are_idle()
     }
 }
 

@@ -152,7 +152,7 @@ fn every_timer_that_is_due_is_read_once() {
     let mut world = World::new(DEVICES);
     let before = world.store.rows_read();
     let steps = world.catch_up(START.plus_seconds(3 * DAY), false);
-    assert_eq!(steps, 3, "pages of {TIMERS_PER_STEP}");
+    assert_eq!(steps, 3, "pages of {}", Pages::SERVER.timers);
     // The timer and the profile, which does not stay in so small a cache.
     let read = world.store.rows_read() - before;
     assert!(read <= u64::from(2 * DEVICES), "{read}");

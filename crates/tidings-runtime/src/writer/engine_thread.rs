@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     core::{Core, DestinationHint},
     errand,
+    pages::Pages,
     stats::ServiceStats,
 };
 use crossbeam_channel::{Receiver, Sender, select};
@@ -222,7 +223,8 @@ impl EngineThread {
         let (core, store, batch) = (&mut self.core, &*self.store, &mut step.batch);
         match control {
             Control::Ask { destination, ask } => {
-                let answer = errand::answer(core, moment, destination, ask, store, batch)?;
+                let answer =
+                    errand::answer(Pages::SERVER, core, moment, destination, ask, store, batch)?;
                 step.after.extend(answer.map(|answer| After::Answered {
                     destination,
                     answer,

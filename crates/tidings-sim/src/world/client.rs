@@ -1,7 +1,7 @@
 //! Clients: each sends its event until it is answered, under the same event id.
 
 use super::{Happening, World};
-use crate::plan::{COUNTER, DATA_SOURCES};
+use crate::{configuration::DATA_SOURCES, plan::COUNTER};
 use std::collections::BTreeMap;
 use tidings_collect::Submitted;
 use tidings_model::{
@@ -45,6 +45,9 @@ impl Clients {
 impl World<'_> {
     /// Some events are made, and sent over a while. Before that the clock may jump by days.
     pub(super) fn begin_phase(&mut self, phase: usize) {
+        if self.calm_since.is_some() {
+            return;
+        }
         let Some(&count) = self.plan.phases.get(phase) else {
             let pause = u64::try_from(self.random.below(60_000)).unwrap_or(0);
             self.queue.put(self.now + pause, Happening::Calm);
@@ -58,19 +61,30 @@ impl World<'_> {
                 .line(self.now, &format!("the clock jumps {jump} s"));
         }
         let span = i64::try_from(self.plan.phase_millis).unwrap_or(1);
+        let devices = i64::try_from(self.plan.devices).unwrap_or(1);
         for _ in 0..count {
-            let number = self.clients.events.len();
-            let event = self.make_event(number);
-            self.clients.events.push(event);
-            let at = self.now + u64::try_from(self.random.below(span)).unwrap_or(0);
-            self.queue.put(at, Happening::Send(number));
+            let device = self.random.below(devices);
+            self.plan_event(device, span);
         }
     }
 
-    fn make_event(&mut self, number: usize) -> Event {
+    /// Each device has an event soon.
+    pub(super) fn see_every_device(&mut self) {
+        for device in 0..i64::try_from(self.plan.devices).unwrap_or(1) {
+            self.plan_event(device, 2_000);
+        }
+    }
+
+    fn plan_event(&mut self, device: i64, span: i64) {
+        let number = self.clients.events.len();
+        let event = self.make_event(number, device);
+        self.clients.events.push(event);
+        let at = self.now + u64::try_from(self.random.below(span)).unwrap_or(0);
+        self.queue.put(at, Happening::Send(number));
+    }
+
+    fn make_event(&mut self, number: usize, device: i64) -> Event {
         let random = &mut self.random;
-        let devices = i64::try_from(self.plan.devices).unwrap_or(1);
-        let device = random.below(devices);
         let mut traits = vec![TraitId(COUNTER)];
         let mut remove_traits = Vec::new();
         for id in 2..=5 {

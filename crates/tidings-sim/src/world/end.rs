@@ -1,49 +1,68 @@
 //! The end of a run: nothing fails any more, everything has come to rest, and what was promised is
 //! compared with what is.
 
-use super::World;
+use super::{Service, World};
 use crate::{
     Violation,
-    partner::Partner,
+    partner::{Known, Partner},
     plan::COUNTER,
     truth::{self, Segments},
 };
+use std::collections::BTreeSet;
 use tidings_engine::Profile;
-use tidings_model::{Destination, DeviceUuid, FailurePolicy, TraitId};
+use tidings_model::{Destination, DeviceUuid, FailurePolicy, SegmentId, TraitId};
 
 impl World<'_> {
     /// Whether nothing is left to do.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.calm_since.is_some()
+        let pending = &self.disk.rows.pending;
+        self.closed_at.is_some()
             && self.clients.are_done()
-            && self.disk.rows.pending.is_empty()
-            && self.service.as_ref().is_some_and(super::Service::is_idle)
+            && pending.keys().all(|(to, _)| !self.truth.has(*to))
+            && self.service.as_ref().is_some_and(Service::is_idle)
+            && !self.disk.needs_sweep()
     }
 
     /// What is still to be done, for whoever wonders why the end does not come.
     pub(super) fn unrest(&self) -> String {
         let pending: Vec<_> = self.disk.rows.pending.keys().collect();
-        let service = self.service.as_ref().map(|one| {
-            let stations = one.stations.iter();
-            let idle = stations.map(|(to, station)| (to, station.courier.is_idle()));
-            idle.collect::<Vec<_>>()
-        });
+        let busy = self.service.as_ref().map(|one| one.stations.busy());
         format!(
-            "events answered: {}, pending: {pending:?}, idle couriers: {service:?}",
-            self.clients.are_done()
+            "events answered: {}, pending: {pending:?}, busy couriers: {busy:?}, to sweep: {}",
+            self.clients.are_done(),
+            self.disk.needs_sweep()
         )
     }
 
     pub(super) fn check_end(&self) -> Result<(), Violation> {
         self.check_events()?;
+        self.check_gone()?;
+        let Some(version) = self.plan.versions.get(self.version) else {
+            return Ok(());
+        };
         for (uuid, profile) in &self.disk.rows.profiles {
-            for destination in &self.plan.catalog.destinations {
+            for destination in &version.catalog.destinations {
                 if let Some(partner) = self.partners.get(&destination.id) {
                     self.check_pair(destination, partner, uuid, profile)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Nothing is left of destinations that left the catalog.
+    fn check_gone(&self) -> Result<(), Violation> {
+        let rows = &self.disk.rows;
+        let pending = rows.pending.keys();
+        let pairs = pending.chain(rows.undelivered.keys());
+        let changes = rows.batch_changes.iter();
+        let mut left = pairs.chain(changes).filter(|(to, _)| !self.truth.has(*to));
+        let Some((to, uuid)) = left.next() else {
+            return Ok(());
+        };
+        let detail = format!("destination {to}, device {uuid}");
+        let promise = "nothing is left of a removed destination";
+        Err(Violation::new(promise, detail))
     }
 
     /// Every event that was answered with success counts once.
@@ -79,36 +98,50 @@ impl World<'_> {
         profile: &Profile,
     ) -> Result<(), Violation> {
         let to = destination.id;
-        let segments = truth::segments_of(&self.plan.catalog, to, profile);
+        let members = truth::members(profile);
         let is_listed = self.disk.rows.undelivered.contains_key(&(to, uuid.clone()));
         let given_up = is_listed && destination.after_failure == FailurePolicy::Drop;
         for (namespace, id, known) in partner.of(uuid) {
-            let extra: Segments = known.difference(&segments).cloned().collect();
+            let is_extra = |(segment, since): (&String, &u64)| {
+                let id = segment.parse().map(SegmentId).ok()?;
+                let extra = !members.contains(&id) && self.truth.counts_since(to, id, *since);
+                extra.then_some(id)
+            };
+            let extra: BTreeSet<SegmentId> = known.iter().filter_map(is_extra).collect();
             if !extra.is_empty() && !given_up {
                 let detail =
                     format!("destination {to}, device {uuid} as {id:?} in {namespace}: {extra:?}");
                 return Err(Violation::new("who has left is told so", detail));
             }
         }
+        // What turned after the last sighting of the device is told when it is seen next.
+        let seen = self.closed_at.unwrap_or(0);
+        let is_told = |segment: &SegmentId| self.truth.counts_since(to, *segment, seen);
         let state = profile.destination(to);
-        let owed = state.map_or(0, |state| state.owed.len());
+        let owed = state.map_or(0, |state| {
+            let owed = state.owed.iter().filter(|zero| is_told(&zero.segment));
+            owed.count()
+        });
         if owed > 0 && !given_up {
             let detail = format!("destination {to}, device {uuid}: {owed} zeros");
             return Err(Violation::new("no zero is owed at rest", detail));
         }
+        let told = members.into_iter().filter(is_told);
+        let told: Segments = told.map(|segment| segment.to_string()).collect();
         for namespace in namespaces(destination) {
             // An id that is seen again becomes the newest without being told anything: it is the
             // namespace in which the partner knows the device.
             let mut ids = profile.ids.iter();
             let is_linked =
                 ids.any(|id| id.linked && id.data_source.0 == namespace && !id.id.is_empty());
-            if segments.is_empty() || !is_linked || is_listed {
+            if told.is_empty() || !is_linked || is_listed {
                 continue;
             }
             let mut known = partner.of(uuid);
-            if !known.any(|(within, _, known)| within == namespace && *known == segments) {
+            let knows = |known: &Known| told.iter().all(|segment| known.contains_key(segment));
+            if !known.any(|(within, _, known)| within == namespace && knows(known)) {
                 let detail =
-                    format!("destination {to}, device {uuid} in {namespace}: is in {segments:?}");
+                    format!("destination {to}, device {uuid} in {namespace}: is in {told:?}");
                 return Err(Violation::new("partners know the newest state", detail));
             }
         }

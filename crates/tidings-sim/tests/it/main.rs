@@ -89,6 +89,13 @@ fn check_work(counts: &Counts, seeds: u64) {
         "hints lost",
         "jumps of the clock",
         "commits made and not acknowledged",
+        "changes of the catalog",
+        "changes of the catalog while down",
+        "destinations removed",
+        "destinations added",
+        "pauses and resumptions",
+        "sweeps ended",
+        "sweeps gone on with after a crash",
     ];
     for what in some.into_iter().chain(Fate::FAULTS) {
         assert!(counts.of(what) >= seeds / 20, "vacuous: {what}: {counts:?}");
@@ -130,10 +137,10 @@ fn report(seed: u64) -> String {
     } = run(&plan);
     let violation = violation.map_or_else(String::new, |one| one.to_string());
     format!(
-        "{}\n--- catalog.yaml\n{}\nseed {seed}: {violation}\nagain: TIDINGS_SIM_SEED={seed} \
+        "{}\n{}\nseed {seed}: {violation}\nagain: TIDINGS_SIM_SEED={seed} \
          TIDINGS_SIM_SEEDS=1 cargo test -p tidings-sim seeds",
         trace.join("\n"),
-        plan.yaml
+        plan.catalogs()
     )
 }
 

@@ -20,6 +20,8 @@ const FAULTS: &[Planted] = &[
     Planted::HeldNotReleased,
     Planted::DirtyEvicted,
     Planted::TimerNotSet,
+    Planted::SweepEndsEarly,
+    Planted::RemovedKeepsRows,
 ];
 /// A fault must be found within so many seeds.
 const SEEDS: u64 = 1_000;
