@@ -169,6 +169,7 @@ pub fn answer<R: Scans>(
             destination,
             after.as_ref(),
             rows,
+            changes,
         )?)),
         Ask::Batch(order) => Some(Answer::Batch(batch(
             pages,
@@ -189,11 +190,13 @@ fn scan<R: Scans>(
     destination: DestinationId,
     after: Option<&DeviceUuid>,
     rows: &R,
+    changes: &mut impl Changes,
 ) -> Result<Scanned, R::Error> {
     let devices = rows.pending(destination, after, pages.pending)?;
     let mut hints = Vec::with_capacity(devices.len());
     for uuid in &devices {
-        core.hints_of(moment, destination, uuid, rows, |hint| hints.push(hint))?;
+        let hint = |hint| hints.push(hint);
+        core.hints_of(moment, destination, uuid, rows, changes, hint)?;
     }
     let next = if devices.len() < pages.pending {
         None
@@ -237,3 +240,6 @@ fn batch<R: Scans>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

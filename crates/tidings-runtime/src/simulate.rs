@@ -373,8 +373,11 @@ impl Simulation {
                         let destination = id;
                         to_dispatcher(DestinationHint { destination, hint });
                     };
-                    infallible(self.core.hints_of(moment, id, &uuid, &self.rows, hint));
+                    let (rows, changes) = (&self.rows, &mut self.changes);
+                    let hinted = self.core.hints_of(moment, id, &uuid, rows, changes, hint);
+                    infallible(hinted);
                 }
+                self.commit(moment);
                 self.with(id, |dispatcher| dispatcher.rescanned(true));
             }
             Action::BatchPage { .. } => {

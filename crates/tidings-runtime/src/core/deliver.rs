@@ -280,6 +280,31 @@ impl Core {
         Ok(())
     }
 
+    /// The namespaces in which a pair waits although its destination is not told in them any more, but
+    /// for those in which something is on its way.
+    fn untold<R: Rows>(
+        &mut self,
+        catalog: &ActiveCatalog,
+        destination: DestinationId,
+        uuid: &DeviceUuid,
+        rows: &R,
+    ) -> Result<Vec<DataSourceId>, R::Error> {
+        let Some(compiled) = catalog.compiled.destination(destination) else {
+            return Ok(Vec::new());
+        };
+        let profile = &load(&mut self.profiles, uuid, rows)?.profile;
+        let state = profile.destination(destination);
+        let pending = state.and_then(|state| state.pending.as_ref());
+        let mut untold = pending.map_or_else(Vec::new, |pending| pending.parts.clone());
+        let flights = self.flights.get(uuid).map_or(&[][..], Vec::as_slice);
+        untold.retain(|&namespace| {
+            let key = (destination, namespace, Kind::Realtime);
+            !compiled.namespaces.contains(&namespace)
+                && flights.iter().all(|(other, _)| *other != key)
+        });
+        Ok(untold)
+    }
+
     pub(super) fn land(&mut self, uuid: &DeviceUuid, key: FlightKey) -> Option<Flight> {
         let flights = self.flights.get_mut(uuid)?;
         let at = flights.iter().position(|(other, _)| *other == key)?;
@@ -290,7 +315,8 @@ impl Core {
         Some(flight)
     }
 
-    /// The hints of one row of the pending set.
+    /// The hints of one row of the pending set. What waits in a namespace that the destination is not
+    /// told in any more ends here: nobody would ever take it.
     ///
     /// # Errors
     /// As [`Core::submit`].
@@ -300,9 +326,14 @@ impl Core {
         destination: DestinationId,
         uuid: &DeviceUuid,
         rows: &R,
+        changes: &mut impl Changes,
         mut hint: impl FnMut(Hint),
     ) -> Result<(), R::Error> {
         let catalog = Arc::clone(&self.catalog);
+        for namespace in self.untold(&catalog, destination, uuid, rows)? {
+            let (kind, to) = (Kind::Realtime, destination);
+            self.take_one(moment, &catalog, kind, to, namespace, uuid, rows, changes)?;
+        }
         let cached = load(&mut self.profiles, uuid, rows)?;
         let seq = cached
             .profile
