@@ -77,6 +77,8 @@ pub enum Planted {
     RefusedZerosSent,
     /// What the next batch is going to tell counts as told after any restart.
     BatchTakenAsTold,
+    /// What a batch told is not on disk: after a restart it begins with everyone again.
+    BatchOutcomeForgotten,
     /// A sweep ends with its first page.
     SweepEndsEarly,
     /// Rows of a destination that left the catalog are kept.

@@ -17,7 +17,7 @@ const NO_TOKEN: &str = "no_token";
 /// What all attempts at one message have in common, and what became of them so far.
 #[derive(Debug)]
 pub(crate) struct MessageLog {
-    kind: Kind,
+    pub(crate) kind: Kind,
     namespace: DataSourceId,
     users: usize,
     devices: Arc<[DeviceUuid]>,

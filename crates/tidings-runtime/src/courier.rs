@@ -56,6 +56,8 @@ pub enum Errand {
     Attempt {
         /// The message.
         message: MessageId,
+        /// What it is part of.
+        kind: Kind,
         /// Its bytes: the same for every attempt.
         request: Arc<Request>,
     },
@@ -298,7 +300,12 @@ impl Courier {
         };
         add(&self.stats.attempts, 1);
         add(&self.stats.bytes_sent, request.body().len());
-        self.errands.push_back(Errand::Attempt { message, request });
+        let kind = outgoing.log.kind;
+        self.errands.push_back(Errand::Attempt {
+            message,
+            kind,
+            request,
+        });
     }
 
     /// An attempt ended: with a response or a failure, or, as an error, before it was made, for want

@@ -128,7 +128,9 @@ impl DestinationTask {
         while let Some(errand) = self.courier.poll(self.clock.both()) {
             match errand {
                 Errand::Ask(ask) => self.ask(ask),
-                Errand::Attempt { message, request } => self.attempt(message, request),
+                Errand::Attempt {
+                    message, request, ..
+                } => self.attempt(message, request),
             }
         }
     }

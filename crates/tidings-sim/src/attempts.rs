@@ -14,6 +14,11 @@ pub(crate) type MessageKey = (u32, u64, DestinationId, MessageId);
 pub(crate) struct Attempts(BTreeMap<MessageKey, (Bytes, u32)>);
 
 impl Attempts {
+    /// The bytes of a message that was attempted.
+    pub(crate) fn body(&self, key: &MessageKey) -> Option<&Bytes> {
+        self.0.get(key).map(|(body, _)| body)
+    }
+
     /// One more attempt. Returns its number, from 1.
     pub(crate) fn note(
         &mut self,

@@ -41,6 +41,8 @@ pub(crate) struct Configuration {
     gone: Vec<Destination>,
     /// Segments and destinations so far: numbers are not used twice.
     numbers: (u32, usize),
+    /// The minute of the day at which it all begins.
+    minute: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +62,8 @@ struct Destination {
     maximum: u32,
     retries: u32,
     paused: bool,
+    /// Minute of the day of its batches.
+    batch: Option<i64>,
     mappings: Vec<Mapping>,
 }
 
@@ -71,8 +75,8 @@ struct Mapping {
 }
 
 impl Configuration {
-    /// Draws the first one, of so many destinations.
-    pub(crate) fn draw(random: &mut Random, destinations: usize) -> Self {
+    /// Draws the first one, of so many destinations, in use from this minute of a day on.
+    pub(crate) fn draw(random: &mut Random, destinations: usize, minute: i64) -> Self {
         let traits = (2..=5).map(|_| *random.pick(&[0, 0, 1, 2])).collect();
         let mut drawn = Self {
             traits,
@@ -80,6 +84,7 @@ impl Configuration {
             destinations: Vec::new(),
             gone: Vec::new(),
             numbers: (0, 0),
+            minute,
         };
         for _ in 0..random.between(2, 5) {
             drawn.add_segment(random);
@@ -106,6 +111,7 @@ impl Configuration {
         if mapped.is_empty() {
             mapped.extend(self.segments.first().map(|one| one.id));
         }
+        let batch = random.chance(50).then(|| batch(random, self.minute));
         self.destinations.push(Destination {
             number: self.numbers.1,
             namespaces: one_of(random, &["[]", "[101]", "[102]", "[101, 102]"]),
@@ -115,6 +121,7 @@ impl Configuration {
             maximum: *random.pick(&[1, 1, 0]),
             retries: *random.pick(&[1, 1, 0, 2]),
             paused: false,
+            batch,
             mappings: mapped.into_iter().map(Mapping::always).collect(),
         });
     }
@@ -207,7 +214,8 @@ impl Configuration {
         let Some(one) = any(random, &mut self.destinations) else {
             return;
         };
-        match random.below(4) {
+        match random.below(5) {
+            4 => one.batch = one.batch.is_none().then(|| batch(random, self.minute)),
             0 => one.paused = !one.paused,
             1 => one.users = *random.pick(&[1, 2, 10]),
             2 => one.linger = one_of(random, &["0s", "1s", "5s"]),
@@ -265,17 +273,22 @@ impl Destination {
             failure,
             maximum,
             retries,
+            batch,
             ..
         } = self;
         let id = 10 + number;
         let status = status(self.paused);
         let mappings: Vec<_> = self.mappings.iter().map(Mapping::yaml).collect();
         let mappings = mappings.join(", ");
+        let batch = batch.map_or_else(String::new, |minute| {
+            let (hour, minute) = (minute / 60, minute % 60);
+            format!(", batch: {{ every: 24h, at: '{hour:02}:{minute:02}' }}")
+        });
         format!(
             "  - {{ id: {id}, name: d{number}, client_id: c{number}, status: {status}, \
              url: 'https://partner-{number}.example/segments', id_data_sources: {namespaces}, \
              max_users: {users}, max_linger: {linger}, after_failure: {failure}, \
-             max_mappings: {maximum}, retries: {retries}, mappings: [ {mappings} ] }}"
+             max_mappings: {maximum}, retries: {retries}{batch}, mappings: [ {mappings} ] }}"
         )
     }
 }
@@ -304,6 +317,13 @@ impl Mapping {
 fn any<'a, T>(random: &mut Random, from: &'a mut [T]) -> Option<&'a mut T> {
     let position = random.below(i64::try_from(from.len()).unwrap_or(0));
     from.get_mut(usize::try_from(position).unwrap_or(0))
+}
+
+/// The minute of the day of a destination's batches: soon after the beginning, or at any other time.
+fn batch(random: &mut Random, beginning: i64) -> i64 {
+    let soon = beginning + random.between(1, 3);
+    let any = random.below(1_440);
+    *random.pick(&[soon % 1_440, any])
 }
 
 fn days_after(day: UtcDay, days: i64) -> UtcDay {

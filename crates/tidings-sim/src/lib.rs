@@ -9,8 +9,9 @@
 //! Not here: sockets, TLS, threads and files, which the tests of the real program have.
 //!
 //! Each seed draws the catalog and its later versions (segments and mappings that come, go, change,
-//! are paused or have days; destinations that leave, come back, change), pauses by the operator,
-//! crashes, also while a sweep is under way, and what goes wrong with disk, hints and network.
+//! are paused or have days; destinations that leave, come back, change), daily batches, pauses by the
+//! operator, crashes, also while a sweep or a batch is under way, and what goes wrong with disk, hints
+//! and network.
 //!
 //! A run checks, at every step and at its end, what tidings promises:
 //! - an event that was acknowledged counts once, whatever crashed;
@@ -20,6 +21,8 @@
 //! - no forbidden address is dialled;
 //! - a destination that left the catalog is sent nothing new, and nothing is left of it;
 //! - a sweep that has ended has brought every profile up to the catalog;
+//! - a batch tells everyone, and nothing again that was acknowledged; its record has the counts of what
+//!   was; it keeps nobody waiting who is to be told in real time;
 //! - once the faults end, every partner knows the newest state of every device under the last catalog
 //!   or the pair is listed, no zero is owed, and no partner takes anyone for a member who is not.
 //!
@@ -31,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod attempts;
+mod batches;
 mod checks;
 mod configuration;
 mod counts;
@@ -42,6 +46,7 @@ mod queue;
 mod service;
 mod trace;
 mod truth;
+mod waiting;
 mod world;
 
 pub use checks::Violation;

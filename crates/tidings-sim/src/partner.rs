@@ -6,6 +6,7 @@ use crate::{
     truth::{Segments, State, Truth},
 };
 use std::collections::BTreeMap;
+use tidings_dispatch::Kind;
 use tidings_model::{DestinationId, DeviceUuid};
 use tidings_wire::{Decoder, MessageUser, Options, Status};
 
@@ -22,6 +23,8 @@ pub(crate) struct Partner {
     known: BTreeMap<(u32, String, DeviceUuid), Known>,
     /// Per namespace and device: which state it was told last.
     told: BTreeMap<(u32, DeviceUuid), usize>,
+    /// Per namespace and device: the segments that batches ever told it is in, under any id.
+    batched: BTreeMap<(u32, DeviceUuid), Segments>,
 }
 
 impl Partner {
@@ -31,12 +34,14 @@ impl Partner {
             decoder: Decoder::strict(Options::default()),
             known: BTreeMap::new(),
             told: BTreeMap::new(),
+            batched: BTreeMap::new(),
         }
     }
 
     /// Takes a message. `durable` is the last commit on disk.
     pub(crate) fn process(
         &mut self,
+        kind: Kind,
         body: &[u8],
         truth: &Truth,
         durable: u64,
@@ -49,13 +54,14 @@ impl Partner {
         let namespace = decoded.message.user_dpid.unwrap_or(0);
         counts.add("messages processed");
         for user in decoded.message.users {
-            self.hear(namespace, &user, truth, durable, counts)?;
+            self.hear(kind, namespace, &user, truth, durable, counts)?;
         }
         Ok(())
     }
 
     fn hear(
         &mut self,
+        kind: Kind,
         namespace: u32,
         user: &MessageUser,
         truth: &Truth,
@@ -81,7 +87,10 @@ impl Partner {
         let told = self.told.entry((namespace, uuid.clone())).or_default();
         let states = truth.of(self.id, &uuid);
         let was_true = |state: &State| {
-            (ones.is_empty() || ones == state.segments) && zeros.is_disjoint(&state.members)
+            // A batch tells what changed, everything else the whole state.
+            let is_whole = ones.is_empty() || ones == state.segments;
+            let is_part = kind == Kind::Batch && ones.is_subset(&state.segments);
+            (is_whole || is_part) && zeros.is_disjoint(&state.members)
         };
         let later = states.iter().enumerate().skip(*told);
         let durable_later = later.filter(|(_, state)| state.seq <= durable);
@@ -107,6 +116,11 @@ impl Partner {
         let since = fitting
             .next_back()
             .map_or(first.since, |(_, last)| last.since);
+        if kind == Kind::Batch {
+            counts.add("users told by batches");
+            let batched = self.batched.entry((namespace, uuid.clone())).or_default();
+            batched.extend(ones.iter().cloned());
+        }
         let key = (namespace, user.data_partner_uuid.clone(), uuid);
         let known = self.known.entry(key).or_default();
         for zero in &zeros {
@@ -123,5 +137,11 @@ impl Partner {
     ) -> impl Iterator<Item = (u32, &'a str, &'a Known)> + 'a {
         let known = self.known.iter().filter(move |((.., of), _)| of == uuid);
         known.map(|((namespace, id, _), segments)| (*namespace, id.as_str(), segments))
+    }
+
+    /// Whether batches told of all these segments, at some time.
+    pub(crate) fn was_batched(&self, namespace: u32, uuid: &DeviceUuid, told: &Segments) -> bool {
+        let batched = self.batched.get(&(namespace, uuid.clone()));
+        batched.is_some_and(|batched| told.is_subset(batched))
     }
 }

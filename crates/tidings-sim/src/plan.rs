@@ -116,7 +116,8 @@ impl Plan {
 }
 
 fn versions(random: &mut Random, destinations: usize, start: Timestamp) -> Vec<Version> {
-    let mut configuration = Configuration::draw(random, destinations);
+    let minute = start.0.rem_euclid(86_400) / 60;
+    let mut configuration = Configuration::draw(random, destinations, minute);
     let mut versions = vec![configuration.version()];
     let changes = *random.pick(&[0, 0, 1, 2, 5]);
     while versions.len() <= changes {
@@ -158,6 +159,11 @@ fn operations(
             // Profiles are being brought up to the catalog then.
             operations.push((at + millis(random.below(600)), Operation::Crash));
         }
+    }
+    if random.chance(30) {
+        // Batches that are soon due are under way then, or about to be.
+        let at = millis(random.between(60_000, 200_000));
+        operations.push((at, Operation::Crash));
     }
     for _ in 0..*random.pick(&[0, 0, 1, 4]) {
         let at = millis(random.below(span));

@@ -7,9 +7,9 @@ use crate::{Plan, disk::Disk, truth::Truth};
 use stations::Stations;
 use std::{collections::VecDeque, convert::Infallible, sync::Arc};
 use tidings_collect::Submitted;
-use tidings_dispatch::Hint;
+use tidings_dispatch::{Hint, Kind, SettledUser};
 use tidings_engine::Moment;
-use tidings_model::{DestinationId, DeviceUuid, Event};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Event};
 use tidings_runtime::{
     background::Background,
     core::{ActiveCatalog, Core, DestinationHint},
@@ -58,6 +58,18 @@ pub(crate) struct Step {
     pub(crate) replies: Vec<(usize, Submitted)>,
     /// A sweep has come to its end.
     pub(crate) swept: Option<oneshot::Sender<()>>,
+    /// Outcomes of messages of batches.
+    pub(crate) settled: Vec<Settled>,
+}
+
+/// The outcome of a message of a batch.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) to: DestinationId,
+    /// Which batch it is counted for.
+    pub(crate) number: u32,
+    pub(crate) namespace: DataSourceId,
+    pub(crate) users: Vec<SettledUser>,
 }
 
 /// The process.
@@ -199,6 +211,21 @@ impl Service {
         let (core, rows, changes) = (&mut self.core, &disk.rows, &mut step.changes);
         match control {
             Control::Ask(to, ask) => {
+                if let Ask::Settle {
+                    kind: Kind::Batch,
+                    namespace,
+                    users,
+                    ..
+                } = &ask
+                    && let Some(record) = infallible(core.last_batch(to, rows))
+                {
+                    step.settled.push(Settled {
+                        to,
+                        number: record.number,
+                        namespace: *namespace,
+                        users: users.clone(),
+                    });
+                }
                 let answer = errand::answer(plan.pages, core, moment, to, ask, rows, changes);
                 let answer = infallible(answer);
                 step.answers.extend(answer.map(|answer| (to, answer)));

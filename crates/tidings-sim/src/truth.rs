@@ -101,6 +101,14 @@ impl Truth {
             .map_or(&[][..], Vec::as_slice)
     }
 
+    /// The segments of a destination that a device was in and that counted at this time.
+    pub(crate) fn at(&self, to: DestinationId, uuid: &DeviceUuid, millis: u64) -> Segments {
+        let states = self.of(to, uuid).iter();
+        let mut until = states.rev().skip_while(|state| state.since > millis);
+        let state = until.next();
+        state.map_or_else(Segments::new, |state| state.segments.clone())
+    }
+
     /// Whether a segment counts for a destination, and did so without a break since then: otherwise
     /// its members may have left without a word.
     pub(crate) fn counts_since(&self, to: DestinationId, segment: SegmentId, millis: u64) -> bool {

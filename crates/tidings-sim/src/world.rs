@@ -5,6 +5,7 @@
 //! process's life and its steps in `world/life.rs`, attempts in `world/delivery.rs`, the last checks in
 //! `world/end.rs`.
 
+mod batch;
 mod client;
 mod delivery;
 mod end;
@@ -13,7 +14,8 @@ mod operator;
 
 use crate::{
     Counts, Plan, Violation,
-    attempts::Attempts,
+    attempts::{Attempts, MessageKey},
+    batches::Batches,
     disk::Disk,
     partner::Partner,
     plan::Operation,
@@ -21,13 +23,14 @@ use crate::{
     service::{Cause, Service},
     trace::Trace,
     truth::Truth,
+    waiting::Waiting,
 };
 use bytes::Bytes;
 use client::Clients;
 use std::collections::BTreeMap;
-use tidings_dispatch::MessageId;
+use tidings_dispatch::{Kind, MessageId};
 use tidings_egress::Attempt;
-use tidings_model::{DestinationId, Millis};
+use tidings_model::{DestinationId, Millis, Timestamp};
 use tidings_oracle::generate::Random;
 use tidings_runtime::courier::Now;
 
@@ -74,7 +77,7 @@ enum Happening {
     /// A courier has something to do.
     Wake(u32),
     /// A request reaches a partner.
-    Reach(u32, DestinationId, Bytes),
+    Reach(Try, Bytes),
     /// An attempt ends.
     End(Try, Box<Attempt>),
     /// The engine thread looks at the clock.
@@ -89,6 +92,8 @@ enum Happening {
     Calm,
     /// Every device is seen once more.
     Close,
+    /// The clock jumps over the time of every batch.
+    LastBatches,
 }
 
 /// Whose attempt it is.
@@ -98,6 +103,13 @@ struct Try {
     task: u64,
     to: DestinationId,
     message: MessageId,
+    kind: Kind,
+}
+
+impl Try {
+    const fn key(self) -> MessageKey {
+        (self.epoch, self.task, self.to, self.message)
+    }
 }
 
 struct World<'a> {
@@ -120,6 +132,12 @@ struct World<'a> {
     calm_since: Option<u64>,
     /// When every device began to be seen once more.
     closed_at: Option<u64>,
+    /// When the last batches were let begin: by the clock, and in milliseconds.
+    last_since: Option<(Timestamp, u64)>,
+    batches: Batches,
+    /// The last batch of each destination, and whether it had ended.
+    batch_seen: BTreeMap<DestinationId, (u32, bool)>,
+    waiting: Waiting,
     wake_at: Option<u64>,
     new_devices: u128,
     /// What broke in a place that goes on.
@@ -147,6 +165,10 @@ impl<'a> World<'a> {
             truth: Truth::default(),
             calm_since: None,
             closed_at: None,
+            last_since: None,
+            batches: Batches::default(),
+            batch_seen: BTreeMap::new(),
+            waiting: Waiting::default(),
             wake_at: None,
             new_devices: 0,
             broken: None,
@@ -213,7 +235,7 @@ impl<'a> World<'a> {
             }
             Happening::Committed(epoch) if self.is_current(epoch) => self.committed(),
             Happening::Wake(epoch) if self.is_current(epoch) => self.wake_at = None,
-            Happening::Reach(epoch, to, body) => return self.reach(epoch, to, &body),
+            Happening::Reach(which, body) => return self.reach(which, &body),
             Happening::End(which, attempt) => {
                 if self.is_current(which.epoch) {
                     self.end(which, *attempt);
@@ -227,6 +249,7 @@ impl<'a> World<'a> {
             Happening::Phase(phase) => self.begin_phase(phase),
             Happening::Calm => self.calm(),
             Happening::Close => self.close(),
+            Happening::LastBatches => self.last_batches(),
         }
         Ok(())
     }

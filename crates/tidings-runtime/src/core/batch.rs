@@ -268,6 +268,9 @@ impl Core {
                 &flight,
                 |n| user.acknowledged.get(n) == Some(&true),
             );
+            planted!(BatchOutcomeForgotten, {
+                continue;
+            });
             write_mark(mark, &user.uuid, changes);
             let outcome = Outcome {
                 destination,

@@ -8,6 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::time::Duration;
+use tidings_dispatch::Kind;
 use tidings_egress::{Attempt, BodyEnd, Failure, FailureClass, Response, Timings};
 use tidings_model::DestinationId;
 use tidings_runtime::courier::Errand;
@@ -30,19 +31,23 @@ impl World<'_> {
                 worked = true;
                 match errand {
                     Errand::Ask(ask) => service.controls.push_back(Control::Ask(to, ask)),
-                    Errand::Attempt { message, request } => {
+                    Errand::Attempt {
+                        message,
+                        kind,
+                        request,
+                    } => {
                         let retries = station.courier.destination().retries;
                         let task = station.task;
                         let body = request.body().clone();
-                        let key = (epoch, task, to, message);
-                        let number = self.attempts.note(key, &body, retries)?;
-                        station.attempts += 1;
                         let which = Try {
                             epoch,
                             task,
                             to,
                             message,
+                            kind,
                         };
+                        let number = self.attempts.note(which.key(), &body, retries)?;
+                        station.attempts += 1;
                         attempts.push((which, number, body));
                     }
                 }
@@ -63,18 +68,21 @@ impl World<'_> {
 
     fn attempt(&mut self, which: Try, number: u32, body: Bytes) -> Result<(), Violation> {
         let Try {
-            epoch, to, message, ..
+            to, message, kind, ..
         } = which;
         if !self.truth.has(to) {
             let detail = format!("destination {to}, message {}", message.0);
             let promise = "a removed destination is sent nothing new";
             return Err(Violation::new(promise, detail));
         }
+        if number == 1 {
+            self.leaves(which, &body)?;
+        }
         let failing = self.failing(to);
         let fate = Fate::draw(&mut self.random, failing);
         self.counts.add("attempts");
         self.counts.add(fate.name());
-        let line = format!("attempt of {to}/{}: {}", message.0, fate.name());
+        let line = format!("attempt of {to}/{} ({kind:?}): {}", message.0, fate.name());
         self.trace.line(self.now, &line);
         let there = u64::try_from(self.random.between(1, 100)).unwrap_or(1);
         let back = u64::try_from(self.random.between(1, 200)).unwrap_or(1);
@@ -86,7 +94,7 @@ impl World<'_> {
             }
             Ok(_) => {
                 if fate.is_processed() {
-                    let reach = Happening::Reach(epoch, to, body);
+                    let reach = Happening::Reach(which, body);
                     self.queue.put(self.now + there, reach);
                 }
                 outcome(fate, there + back)
@@ -124,12 +132,10 @@ impl World<'_> {
         percent.map_or(0, |(_, percent)| *percent)
     }
 
-    pub(super) fn reach(
-        &mut self,
-        epoch: u32,
-        to: DestinationId,
-        body: &[u8],
-    ) -> Result<(), Violation> {
+    pub(super) fn reach(&mut self, which: Try, body: &[u8]) -> Result<(), Violation> {
+        let Try {
+            epoch, to, kind, ..
+        } = which;
         if !self.is_current(epoch) && self.now > self.died + WIRE_MILLIS {
             return Ok(());
         }
@@ -138,7 +144,8 @@ impl World<'_> {
         };
         let text = String::from_utf8_lossy(body);
         self.trace.line(self.now, &format!("{to} processes {text}"));
-        partner.process(body, &self.truth, self.disk.durable, &mut self.counts)
+        let durable = self.disk.durable;
+        partner.process(kind, body, &self.truth, durable, &mut self.counts)
     }
 
     pub(super) fn end(&mut self, which: Try, attempt: Attempt) {
@@ -146,6 +153,9 @@ impl World<'_> {
         let Try { to, message, .. } = which;
         let line = format!("attempt of {to}/{} ends: {}", message.0, attempt.outcome());
         self.trace.line(self.now, &line);
+        if which.kind == Kind::Batch && attempt.outcome() == "status_200" {
+            self.batch_answered(which);
+        }
         let service = self.service.as_mut();
         if let Some(station) = service.and_then(|one| one.stations.task_mut(to, which.task)) {
             station.attempts -= 1;

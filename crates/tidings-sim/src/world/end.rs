@@ -21,6 +21,7 @@ impl World<'_> {
             && pending.keys().all(|(to, _)| !self.truth.has(*to))
             && self.service.as_ref().is_some_and(Service::is_idle)
             && !self.disk.needs_sweep()
+            && self.is_batched()
     }
 
     /// What is still to be done, for whoever wonders why the end does not come.
@@ -28,15 +29,18 @@ impl World<'_> {
         let pending: Vec<_> = self.disk.rows.pending.keys().collect();
         let busy = self.service.as_ref().map(|one| one.stations.busy());
         format!(
-            "events answered: {}, pending: {pending:?}, busy couriers: {busy:?}, to sweep: {}",
+            "events answered: {}, pending: {pending:?}, busy couriers: {busy:?}, to sweep: {}, \
+             batches: {:?}",
             self.clients.are_done(),
-            self.disk.needs_sweep()
+            self.disk.needs_sweep(),
+            self.disk.rows.batches
         )
     }
 
     pub(super) fn check_end(&self) -> Result<(), Violation> {
         self.check_events()?;
         self.check_gone()?;
+        self.batches.check_end(&self.counts)?;
         let Some(version) = self.plan.versions.get(self.version) else {
             return Ok(());
         };
@@ -134,7 +138,20 @@ impl World<'_> {
             let mut ids = profile.ids.iter();
             let is_linked =
                 ids.any(|id| id.linked && id.data_source.0 == namespace && !id.id.is_empty());
-            if told.is_empty() || !is_linked || is_listed {
+            if told.is_empty() || !is_linked {
+                continue;
+            }
+            // What begins while the last batch runs is for the next one.
+            let jumped = self.last_since.map_or(0, |(_, millis)| millis);
+            let before = &self.truth.at(to, uuid, jumped) & &told;
+            if destination.batch.is_some()
+                && !before.is_empty()
+                && !partner.was_batched(namespace, uuid, &before)
+            {
+                let detail = format!("destination {to}, device {uuid} in {namespace}: {told:?}");
+                return Err(Violation::new("a batch tells everyone", detail));
+            }
+            if is_listed {
                 continue;
             }
             let mut known = partner.of(uuid);

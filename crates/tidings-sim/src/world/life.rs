@@ -63,7 +63,13 @@ impl World<'_> {
         {
             self.counts.add("commits made and not acknowledged");
             self.disk.commit(step.seq, &mut step.changes);
+            self.batches_settled(step.settled);
         }
+        if self.batches_running() > 0 {
+            self.counts.add("crashes in a batch");
+        }
+        self.batches.forget();
+        self.waiting.clear();
         let profiles = &self.disk.rows.profiles;
         self.truth.forget_after(self.disk.durable, profiles);
         self.counts.add("crashes");
@@ -85,6 +91,9 @@ impl World<'_> {
         if let Some(version) = self.plan.versions.get(self.version) {
             self.truth.follow(self.now, &version.catalog, now.time);
         }
+        for _ in 0..self.batches_running() {
+            self.counts.add("batches gone on with after a crash");
+        }
         self.queue.put(self.now, Happening::Tick(service.epoch));
         self.wake_at = None;
         self.service = Some(service);
@@ -97,6 +106,7 @@ impl World<'_> {
         if step.seq > 0 {
             self.disk.commit(step.seq, &mut step.changes);
             self.counts.add("commits");
+            self.batches_settled(std::mem::take(&mut step.settled));
         }
         self.let_out(step);
     }
@@ -107,15 +117,16 @@ impl World<'_> {
             return;
         };
         for (to, hint) in step.hints {
-            let Some(Mail { hints, lost, .. }) =
-                service.stations.get_mut(to).map(|one| &mut one.mail)
-            else {
+            let Some(station) = service.stations.get_mut(to) else {
                 continue;
             };
+            let task = station.task;
+            let Mail { hints, lost, .. } = &mut station.mail;
             if self.random.chance(self.plan.lost_hints) {
                 self.counts.add("hints lost");
                 *lost = true;
             } else {
+                self.waiting.hinted(self.now, to, task, &hint.uuid);
                 hints.push(hint);
             }
         }

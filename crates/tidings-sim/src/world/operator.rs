@@ -55,6 +55,7 @@ impl World<'_> {
             return;
         };
         station.courier.set_paused(now, pause);
+        self.waiting.forget(to);
         match pause {
             Pause::On => self.disk.paused.insert(to),
             Pause::Off => self.disk.paused.remove(&to),
@@ -85,6 +86,8 @@ impl World<'_> {
         }
         self.closed_at = Some(self.now);
         self.see_every_device();
+        self.queue
+            .put(self.now + 2 * CLOSE_MILLIS, Happening::LastBatches);
     }
 
     /// The process says that every profile was brought up to this generation of the catalog.

@@ -95,6 +95,10 @@ fn check_work(counts: &Counts, seeds: u64) {
         "destinations added",
         "pauses and resumptions",
         "sweeps ended",
+        "batches begun",
+        "batches ended",
+        "batches gone on with after a crash",
+        "users told by batches",
         "sweeps gone on with after a crash",
     ];
     for what in some.into_iter().chain(Fate::FAULTS) {

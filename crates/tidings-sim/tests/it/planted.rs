@@ -20,6 +20,7 @@ const FAULTS: &[Planted] = &[
     Planted::HeldNotReleased,
     Planted::DirtyEvicted,
     Planted::TimerNotSet,
+    Planted::BatchOutcomeForgotten,
     Planted::SweepEndsEarly,
     Planted::RemovedKeepsRows,
 ];
