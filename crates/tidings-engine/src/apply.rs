@@ -224,7 +224,10 @@ impl Engine {
     fn expire_first(&mut self, catalog: &CompiledCatalog, profile: &mut Profile, now: Timestamp) {
         if evaluate::is_out_of_date(catalog, profile, now) {
             let changed = &mut self.evaluation.changed;
-            realise::expire(&mut profile.traits, catalog, now, |id| changed.push(id));
+            let generation = profile.generation;
+            realise::expire(&mut profile.traits, catalog, generation, now, |id| {
+                changed.push(id);
+            });
         }
     }
 

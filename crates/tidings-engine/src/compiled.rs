@@ -5,11 +5,13 @@
 
 mod destinations;
 mod index;
+mod lapses;
 mod mapping_changes;
 mod segments;
 mod traits;
 
 pub use destinations::CompiledDestination;
+pub use lapses::{Lapse, Lapses};
 pub use mapping_changes::MappingChanges;
 
 pub(crate) use destinations::{CompiledMapping, same_text};
@@ -63,6 +65,7 @@ pub struct CompiledCatalog {
     has_folders: bool,
     /// For every segment, the generation in which what is mapped of it changed last.
     mapping_changes: MappingChanges,
+    lapses: Lapses,
     /// Instants at which a mapping's dates begin or end, ascending, with its segment.
     date_changes: Vec<(Timestamp, SegmentId)>,
 }
@@ -155,6 +158,7 @@ impl CompiledCatalog {
                 .iter()
                 .any(|trait_| trait_.kind == TraitKind::Folder),
             mapping_changes,
+            lapses: Lapses::default(),
             date_changes: date_changes(catalog),
         })
     }
@@ -169,6 +173,18 @@ impl CompiledCatalog {
     #[must_use]
     pub const fn mapping_changes(&self) -> &MappingChanges {
         &self.mapping_changes
+    }
+
+    /// The same version, which knows what was over when it and earlier ones came.
+    #[must_use]
+    pub fn with_lapses(self, lapses: Lapses) -> Self {
+        Self { lapses, ..self }
+    }
+
+    /// What was over when this and earlier versions came.
+    #[must_use]
+    pub const fn lapses(&self) -> &Lapses {
+        &self.lapses
     }
 
     /// The kind of a trait; `None` when it does not exist.

@@ -53,7 +53,10 @@ impl Evaluation {
                 self.candidates.extend(catalog.readers(state.id));
             }
             let changed = &mut self.changed;
-            realise::expire(&mut profile.traits, catalog, now, |id| changed.push(id));
+            let generation = profile.generation;
+            realise::expire(&mut profile.traits, catalog, generation, now, |id| {
+                changed.push(id);
+            });
             forget_deleted_segments(catalog, profile);
             let members = profile.segments.iter();
             self.candidates
@@ -117,7 +120,13 @@ impl Evaluation {
         now: Timestamp,
     ) {
         forget_deleted_segments(catalog, profile);
-        realise::expire(&mut profile.traits, catalog, now, |_| {});
+        realise::expire(
+            &mut profile.traits,
+            catalog,
+            profile.generation,
+            now,
+            |_| {},
+        );
         self.left
             .extend(profile.segments.drain(..).map(|state| state.id));
         profile.evaluated = now;

@@ -36,7 +36,8 @@ mod testing;
 pub use apply::{Applied, Effects, Engine, Moment, Part, Touched, check_references};
 pub use batch::BatchMark;
 pub use compiled::{
-    CompileError, CompiledCatalog, CompiledDestination, GLOBAL_DATA_SOURCES, MappingChanges,
+    CompileError, CompiledCatalog, CompiledDestination, GLOBAL_DATA_SOURCES, Lapse, Lapses,
+    MappingChanges,
 };
 pub use profile::{
     Baseline, BatchState, DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId,

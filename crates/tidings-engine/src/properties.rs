@@ -436,7 +436,8 @@ fn check_rule(world: &World, rule: &RuleWhy) {
     let program = SegmentProgram::new(&parsed);
     let value = |at: Timestamp| {
         let (mut traits, catalog) = (world.profile.traits.clone(), &world.compiled);
-        realise::expire(&mut traits, catalog, at, |_| {});
+        let generation = world.profile.generation;
+        realise::expire(&mut traits, catalog, generation, at, |_| {});
         let traits = &traits;
         program.evaluate(at.day(), &LiveTraits { traits, catalog })
     };

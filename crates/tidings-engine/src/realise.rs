@@ -107,16 +107,24 @@ fn drain_days(days: &mut Vec<DayCount>, first_kept: UtcDay) -> u32 {
         .fold(0, |sum: u32, count| sum.saturating_add(count.count))
 }
 
-/// Removes every trait that is not live at `now`, naming each to `removed`.
+/// Removes every trait that is not live at `now`, naming each to `removed`. They are the traits of a
+/// profile that was evaluated with `generation`: what was over before a later one came does not revive.
 pub(crate) fn expire(
     traits: &mut Vec<TraitState>,
     catalog: &CompiledCatalog,
+    generation: u32,
     now: Timestamp,
     mut removed: impl FnMut(TraitId),
 ) {
+    let lapses = catalog.lapses();
     traits.retain(|state| {
+        let had_run_out = planted!(
+            LongerLifeRevives,
+            false,
+            lapses.had_run_out(state.id, state.last, generation)
+        );
         let live = catalog.trait_(state.id).is_some_and(|compiled| {
-            expiry(state.last, compiled.ttl_days).is_none_or(|end| now < end)
+            expiry(state.last, compiled.ttl_days).is_none_or(|end| now < end) && !had_run_out
         });
         if !live {
             removed(state.id);

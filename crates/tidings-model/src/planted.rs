@@ -83,6 +83,8 @@ pub enum Planted {
     SweepEndsEarly,
     /// Rows of a destination that left the catalog are kept.
     RemovedKeepsRows,
+    /// A longer time-to-live brings back what had run out.
+    LongerLifeRevives,
 }
 
 thread_local! {

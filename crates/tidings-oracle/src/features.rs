@@ -37,8 +37,6 @@ pub struct Features {
     pub stretches: bool,
     /// Export controls and labels, which begin and end to block by changes of the catalog.
     pub exports: bool,
-    /// A trait that no rule reads gets a longer time-to-live: if it had run out before, it stays gone.
-    pub longer_lives: bool,
     /// Destinations that take no zeros.
     pub refused_zeros: bool,
     /// The process is ended and started again.
@@ -64,7 +62,6 @@ impl Features {
         batches: true,
         stretches: true,
         exports: true,
-        longer_lives: true,
         refused_zeros: true,
         restarts: true,
     };
@@ -87,7 +84,6 @@ impl Features {
         batches: false,
         stretches: false,
         exports: false,
-        longer_lives: false,
         refused_zeros: false,
         restarts: false,
     };

@@ -116,15 +116,6 @@ impl Version {
         rule.is_some_and(|rule| rule.holds(today, &times))
     }
 
-    /// Whether the rule of a segment that is at work reads the trait, by itself or through a folder.
-    pub(crate) fn is_read(&self, id: TraitId) -> bool {
-        let at_work = self
-            .segments()
-            .filter(|(_, status)| *status == Status::Active);
-        let mut read = at_work.flat_map(|(segment, _)| self.read_by(segment));
-        read.any(|one| self.counted(one).contains(&id))
-    }
-
     /// The traits that the rule of the segment names.
     pub(crate) fn read_by(&self, segment: SegmentId) -> Vec<TraitId> {
         let rule = self.segment_rules.get(&segment);

@@ -1,8 +1,8 @@
 //! Following the catalog's file: a changed file replaces the catalog, a broken one changes nothing.
 //!
 //! What the service must remember of a catalog over a restart lies in `data_dir/catalog.json`: its
-//! text and generation, in which generation what is mapped of each segment changed last, and whether
-//! every profile has been brought up to it. It is written before the catalog takes effect.
+//! text and generation, in which generation what is mapped of each segment changed last, what was over
+//! when traits got a longer time-to-live, and whether every profile has been brought up to it. It is written before the catalog takes effect.
 
 use crate::{core::ActiveCatalog, durable::write_durably};
 use anyhow::Context as _;
@@ -14,8 +14,8 @@ use std::{
 };
 use tidings_catalog::{Fault, Source};
 use tidings_egress::AddressPolicy;
-use tidings_engine::MappingChanges;
-use tidings_model::{Catalog, SegmentId};
+use tidings_engine::{Lapse, Lapses, MappingChanges};
+use tidings_model::{Catalog, SegmentId, Timestamp, TraitId, UtcDay};
 
 /// A catalog's file as it was read, without faults.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +112,9 @@ pub(crate) struct Remembered {
     swept: bool,
     /// Segment and generation of the last change of what is mapped of it.
     mapping_changes: Vec<(u32, u32)>,
+    /// Trait, generation and day: what was over when the trait got a longer time-to-live.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lapses: Vec<(u32, u32, i32)>,
     text: String,
     #[serde(skip)]
     path: PathBuf,
@@ -131,16 +134,18 @@ impl Remembered {
     }
 
     /// The catalog as it is to be used, and what is to be remembered of it: the next generation if
-    /// it is another than before.
+    /// it is another than before, which takes effect `now`.
     pub(crate) fn next(
         before: Option<Self>,
         data_dir: &Path,
         file: &CatalogFile,
+        now: Timestamp,
     ) -> anyhow::Result<(Arc<ActiveCatalog>, Self)> {
         let path = data_dir.join("catalog.json");
-        let (generation, changes, swept) = match &before {
+        let (generation, changes, lapses, swept) = match &before {
             Some(before) if before.text == file.text => {
-                (before.generation, before.changes(), before.swept)
+                let (changes, lapses) = (before.changes(), before.lapses());
+                (before.generation, changes, lapses, before.swept)
             }
             Some(before) => {
                 let generation = before.generation.saturating_add(1);
@@ -153,20 +158,25 @@ impl Remembered {
                 (
                     generation,
                     before.changes().after(&old, &file.catalog, generation),
+                    before.lapses().after(&old, &file.catalog, generation, now),
                     false,
                 )
             }
-            None => (1, MappingChanges::default(), true),
+            None => (1, MappingChanges::default(), Lapses::default(), true),
         };
         let remembered = Self {
             generation,
             swept,
             mapping_changes: changes.0.iter().map(|(id, at)| (id.0, *at)).collect(),
+            lapses: (lapses.0.iter())
+                .map(|lapse| (lapse.trait_id.0, lapse.generation, lapse.before.0))
+                .collect(),
             text: file.text.clone(),
             path,
         };
         let active = ActiveCatalog::new(file.catalog.clone(), generation, changes)
-            .context("compiling the catalog")?;
+            .context("compiling the catalog")?
+            .with_lapses(lapses);
         remembered.write()?;
         Ok((Arc::new(active), remembered))
     }
@@ -174,6 +184,18 @@ impl Remembered {
     fn changes(&self) -> MappingChanges {
         let changes = self.mapping_changes.iter();
         MappingChanges(changes.map(|(id, at)| (SegmentId(*id), *at)).collect())
+    }
+
+    /// What was over when versions came that some profile may not have been brought up to.
+    fn lapses(&self) -> Lapses {
+        let lapse = |&(id, generation, before)| Lapse {
+            trait_id: TraitId(id),
+            generation,
+            before: UtcDay(before),
+        };
+        // Those of a sweep that ended have done their duty.
+        let lapses = self.lapses.iter().filter(|_| !self.swept);
+        Lapses(lapses.map(lapse).collect())
     }
 
     /// Whether profiles may still be behind.
@@ -200,5 +222,54 @@ impl Remembered {
     fn write(&self) -> anyhow::Result<()> {
         // It holds what the catalog holds, `plain:` secrets included.
         write_durably(&self.path, &serde_json::to_vec(self)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(ttl_days: u32) -> CatalogFile {
+        let text = format!("traits:\n  - {{ id: 1, name: t, ttl_days: {ttl_days} }}\n");
+        let policy = AddressPolicy {
+            allow_private: false,
+        };
+        let path = PathBuf::from("catalog.yaml");
+        let loaded = check(&path, &text, policy).unwrap();
+        CatalogFile {
+            path,
+            text,
+            catalog: loaded.catalog,
+            warnings: loaded.warnings,
+        }
+    }
+
+    #[test]
+    fn what_had_run_out_is_remembered_until_every_profile_was_swept() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = directory.path();
+        let day = |day| UtcDay(day).start();
+        let next = |ttl_days, at| {
+            let before = Remembered::read(dir).unwrap();
+            let (active, remembered) =
+                Remembered::next(before, dir, &file(ttl_days), day(at)).unwrap();
+            (active.compiled.lapses().clone(), remembered)
+        };
+        let lapse = |generation, before| Lapse {
+            trait_id: TraitId(1),
+            generation,
+            before: UtcDay(before),
+        };
+        assert_eq!(next(2, 100).0, Lapses::default());
+        let longer = Lapses(vec![lapse(2, 108)]);
+        assert_eq!(next(9, 110).0, longer);
+        // A restart with the same file.
+        assert_eq!(next(9, 111).0, longer);
+        // A shorter life ends by itself.
+        assert_eq!(next(5, 112).0, longer);
+        let (both, mut remembered) = next(0, 120);
+        assert_eq!(both, Lapses(vec![lapse(2, 108), lapse(4, 115)]));
+        remembered.mark_swept().unwrap();
+        assert_eq!(next(0, 121).0, Lapses::default());
     }
 }

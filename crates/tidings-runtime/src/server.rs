@@ -121,7 +121,8 @@ impl Server {
         let store = open_store(&settings.data_dir).await?;
         let modified = modified(&file.path);
         let before = Remembered::read(&settings.data_dir)?;
-        let (catalog, remembered) = Remembered::next(before, &settings.data_dir, &file)?;
+        let (catalog, remembered) =
+            Remembered::next(before, &settings.data_dir, &file, clock.now())?;
         let addresses = settings.data_dir.join("addresses.json");
         remove_if_there(&addresses)?;
         let collect = bind(settings.collect, "collect").await?;
@@ -304,7 +305,12 @@ impl Server {
         if before.as_ref().is_some_and(|before| before.is(&file.text)) {
             return Ok(());
         }
-        let (catalog, remembered) = Remembered::next(before, &self.following.data_dir, &file)?;
+        let (catalog, remembered) = Remembered::next(
+            before,
+            &self.following.data_dir,
+            &file,
+            self.shared.clock.now(),
+        )?;
         let writer = &self.shared.writer;
         writer.control(Control::Replace {
             catalog: Arc::clone(&catalog),

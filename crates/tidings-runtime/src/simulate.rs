@@ -198,7 +198,7 @@ impl Simulation {
         sent: &mut impl FnMut(SentMessage<'_>),
     ) -> Result<(), CompileError> {
         let old = Arc::clone(self.core.catalog());
-        let active = Arc::new(old.replaced_by(catalog)?);
+        let active = Arc::new(old.replaced_by(catalog, self.now())?);
         let mut kept = std::mem::replace(&mut self.dispatchers, dispatchers(&active.catalog));
         for new in &active.catalog.destinations {
             if let (Some(place), Some(mut dispatcher)) =

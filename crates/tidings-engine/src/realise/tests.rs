@@ -52,11 +52,11 @@ fn what_is_not_live_any_more_is_not_realised() {
         at("d1")
     ));
     let mut removed = Vec::new();
-    expire(&mut traits, &compiled, at("d1+23:59"), |id| {
+    expire(&mut traits, &compiled, 1, at("d1+23:59"), |id| {
         removed.push(id)
     });
     assert!(removed.is_empty());
-    expire(&mut traits, &compiled, at("d2"), |id| removed.push(id));
+    expire(&mut traits, &compiled, 1, at("d2"), |id| removed.push(id));
     assert_eq!((removed, traits), (vec![id], vec![]));
 }
 

@@ -224,7 +224,10 @@ impl World {
         let changes = self.compiled.mapping_changes().clone();
         let (old, new) = (&self.catalogs[self.current], &self.catalogs[index]);
         let changes = changes.after(old, new, generation);
-        self.compiled = CompiledCatalog::compile(new, generation, changes).unwrap();
+        let lapses = self.compiled.lapses().clone();
+        let lapses = lapses.after(old, new, generation, self.now);
+        let compiled = CompiledCatalog::compile(new, generation, changes).unwrap();
+        self.compiled = compiled.with_lapses(lapses);
         self.current = index;
         String::new()
     }

@@ -91,6 +91,50 @@ fn a_shorter_time_to_live_in_a_new_catalog_ends_a_trait_before_it_counts_again()
 }
 
 #[test]
+fn a_trait_that_had_run_out_unnoticed_is_not_revived_by_a_longer_time_to_live() {
+    let catalogs = [
+        "trait 1 ttl=2
+         trait 2
+         segment 10 2T",
+        "trait 1 ttl=9
+         trait 2
+         segment 10 2T OR 1T",
+    ];
+    check_all(
+        &catalogs,
+        "d0 see 1       =>
+         d2+23 pass     =>
+         catalog 1      =>
+         d8 see         => +10",
+    );
+    check_all(
+        &catalogs,
+        "d0 see 1       =>
+         timer          => none
+         d3 pass        =>
+         catalog 1      =>
+         d3 see         =>
+         traits         =>
+         d4 see 1       => +10",
+    );
+    // Nor by one version of several that nobody noticed.
+    check_all(
+        &[
+            "trait 1 ttl=2
+             segment 10 1T",
+            "trait 2
+             segment 10 2T",
+            "trait 1 ttl=90
+             segment 10 1T",
+        ],
+        "d0 see 1       => +10
+         catalog 1      =>
+         catalog 2      =>
+         d1 see         => -10",
+    );
+}
+
+#[test]
 fn a_window_closes_at_midnight() {
     check(
         "trait 1

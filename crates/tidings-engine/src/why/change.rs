@@ -51,6 +51,8 @@ pub(super) struct View<'a> {
     /// What the catalog says about the traits that the rule reads, ascending.
     described: Vec<&'a Trait>,
     pub(super) now: Timestamp,
+    /// The version that the profile was evaluated with.
+    generation: u32,
     /// Those that the rule reads, itself or through a folder, ascending; some may have run out.
     pub(super) traits: Vec<TraitState>,
     /// Now, and then every instant, ascending.
@@ -81,6 +83,7 @@ impl<'a> View<'a> {
             rule,
             described,
             now,
+            generation: profile.generation,
             traits,
             instants: vec![now],
             values: Vec::new(),
@@ -116,7 +119,7 @@ impl<'a> View<'a> {
     /// The states that are live at an instant.
     pub(super) fn live_at(&self, at: Timestamp) -> Vec<TraitState> {
         let mut traits = self.traits.clone();
-        realise::expire(&mut traits, self.compiled, at, |_| {});
+        realise::expire(&mut traits, self.compiled, self.generation, at, |_| {});
         traits
     }
 

@@ -181,10 +181,7 @@ fn changed(
         0 => {
             let other = catalog::catalog(random, features, at).traits;
             for (one, other) in catalog.traits.iter_mut().zip(other) {
-                let is_longer =
-                    one.ttl_days != 0 && (other.ttl_days == 0 || one.ttl_days < other.ttl_days);
-                let is_allowed = features.longer_lives || !is_longer || version.is_read(one.id);
-                if random.chance(40) && is_allowed {
+                if random.chance(40) {
                     one.ttl_days = other.ttl_days;
                 }
             }

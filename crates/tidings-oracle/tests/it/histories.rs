@@ -8,10 +8,7 @@ use std::{num::NonZeroUsize, thread};
 use tidings_oracle::{Case, Features, generate, shrink::shrink};
 
 /// What the real system has.
-pub(crate) const FEATURES: Features = Features {
-    longer_lives: false,
-    ..Features::ALL
-};
+pub(crate) const FEATURES: Features = Features::ALL;
 const HISTORIES: u64 = 2_000;
 
 #[test]

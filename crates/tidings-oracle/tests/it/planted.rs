@@ -27,6 +27,7 @@ const FAULTS: &[Planted] = &[
     Planted::BatchBaselineByMessage,
     Planted::RefusedZerosSent,
     Planted::BatchTakenAsTold,
+    Planted::LongerLifeRevives,
 ];
 /// A fault must be found within so many histories.
 const HISTORIES: u64 = 2_000;

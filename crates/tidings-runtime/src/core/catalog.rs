@@ -2,8 +2,8 @@
 
 use crate::message::MessageFormat;
 use hashbrown::HashMap;
-use tidings_engine::{CompiledCatalog, MappingChanges};
-use tidings_model::{Catalog, DestinationId};
+use tidings_engine::{CompiledCatalog, Lapses, MappingChanges};
+use tidings_model::{Catalog, DestinationId, Timestamp};
 
 /// One catalog version with everything derived from it.
 #[derive(Debug)]
@@ -38,18 +38,28 @@ impl ActiveCatalog {
         })
     }
 
-    /// The version that takes this one's place.
+    /// The same version, which knows what was over when it and earlier ones came.
+    #[must_use]
+    pub fn with_lapses(self, lapses: Lapses) -> Self {
+        let compiled = self.compiled.with_lapses(lapses);
+        Self { compiled, ..self }
+    }
+
+    /// The version that takes this one's place at `now`.
     ///
     /// # Errors
     /// When a rule is wrong.
-    pub fn replaced_by(&self, catalog: Catalog) -> Result<Self, tidings_engine::CompileError> {
+    pub fn replaced_by(
+        &self,
+        catalog: Catalog,
+        now: Timestamp,
+    ) -> Result<Self, tidings_engine::CompileError> {
         let generation = self.compiled.generation().saturating_add(1);
         let changes = self.compiled.mapping_changes().clone();
-        Self::new(
-            catalog.clone(),
-            generation,
-            changes.after(&self.catalog, &catalog, generation),
-        )
+        let changes = changes.after(&self.catalog, &catalog, generation);
+        let lapses = self.compiled.lapses().clone();
+        let lapses = lapses.after(&self.catalog, &catalog, generation, now);
+        Ok(Self::new(catalog, generation, changes)?.with_lapses(lapses))
     }
 
     /// The same version as another run of the process has it: all of it but what was kept is made
@@ -59,7 +69,8 @@ impl ActiveCatalog {
     /// When a rule is wrong.
     pub fn reopened(&self) -> Result<Self, tidings_engine::CompileError> {
         let changes = self.compiled.mapping_changes().clone();
-        Self::new(self.catalog.clone(), self.compiled.generation(), changes)
+        let reopened = Self::new(self.catalog.clone(), self.compiled.generation(), changes)?;
+        Ok(reopened.with_lapses(self.compiled.lapses().clone()))
     }
 
     /// How messages of a destination are written.

@@ -41,7 +41,8 @@ destinations:
 #[track_caller]
 fn check(before: &str, ids: &[u32], after: &str, hinted: &[u32], pending: usize) {
     let active = ActiveCatalog::new(catalog(before), 1, MappingChanges::default()).unwrap();
-    let next = Arc::new(active.replaced_by(catalog(after)).unwrap());
+    let now = Timestamp(1_469_577_600);
+    let next = Arc::new(active.replaced_by(catalog(after), now).unwrap());
     let mut core = Core::new(Arc::new(active), 100);
     let (mut rows, mut changes) = (MemoryRows::default(), MemoryChanges::default());
     let id = |source: &u32| DeclaredId {
@@ -54,11 +55,7 @@ fn check(before: &str, ids: &[u32], after: &str, hinted: &[u32], pending: usize)
         ids: ids.iter().map(id).collect(),
         ..Event::default()
     };
-    let moment = |seq| Moment {
-        now: Timestamp(1_469_577_600),
-        seq,
-        epoch: 1,
-    };
+    let moment = |seq| Moment { now, seq, epoch: 1 };
     let uuid = || "17".parse().unwrap();
     core.submit(moment(1), &event, &rows, &mut changes, uuid, |_| {})
         .unwrap();
