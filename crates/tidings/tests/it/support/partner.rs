@@ -177,6 +177,11 @@ impl Partner {
         self.running.stats()
     }
 
+    /// Makes every token that was issued so far invalid.
+    pub(crate) fn revoke_tokens(&self) {
+        self.running.revoke_tokens();
+    }
+
     /// Whether the partner was last told that this id is in the segment; `None`: never told.
     pub(crate) fn state(&self, id: &str, segment: u32) -> Option<bool> {
         let state = self.running.state(id, &segment.to_string())?;
