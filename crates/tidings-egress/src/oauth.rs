@@ -32,6 +32,7 @@ use answer::Grant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -46,6 +47,8 @@ const FORM: HeaderValue =
     HeaderValue::from_static("application/x-www-form-urlencoded;charset=UTF-8");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const GRANT: &[u8] = b"grant_type=client_credentials";
+/// Tokens that are remembered after others took their place, see [`TokenSource::recent`].
+const RECENT_MAX: usize = 8;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -111,6 +114,8 @@ pub struct TokenSource {
 #[derive(Default)]
 struct State {
     token: Option<Arc<BearerToken>>,
+    /// The newest tokens, the newest first, in use or not.
+    recent: VecDeque<Arc<BearerToken>>,
     /// Number of the last token.
     number: u64,
     /// Fetches that failed since the last token.
@@ -183,6 +188,13 @@ impl TokenSource {
             .last_error
             .clone()
             .filter(TokenError::is_configuration)
+    }
+
+    /// The eight newest tokens, the newest first, also those that are not used any more: what must not
+    /// be shown when a partner repeats it.
+    #[must_use]
+    pub fn recent(&self) -> Vec<Arc<BearerToken>> {
+        self.state().recent.iter().cloned().collect()
     }
 
     /// The token in use, else a new one.
@@ -281,6 +293,8 @@ impl TokenSource {
                 // Counted from the request: the answer was on its way for a part of its life.
                 let token = Arc::new(self.bearer(grant, state.number, asked));
                 state.token = Some(Arc::clone(&token));
+                state.recent.truncate(RECENT_MAX - 1);
+                state.recent.push_front(Arc::clone(&token));
                 Ok(token)
             }
             Err(error) => {

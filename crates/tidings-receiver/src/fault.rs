@@ -62,6 +62,8 @@ pub enum Behaviour {
     RetryAfter(StatusCode, HeaderValue),
     /// `gzip`: the answer it would have given, with a gzip-encoded body.
     Gzip,
+    /// `echo=400`: this status, and as the body the request word for word, headers and all.
+    Echo(StatusCode),
     /// `accept-reset`: takes a connection and resets it before TLS begins.
     AcceptReset,
     /// `accept-hang`: takes a connection and never says anything, not even in TLS.
@@ -96,7 +98,8 @@ impl Behaviour {
             | Self::BigBody(_)
             | Self::Redirect(..)
             | Self::RetryAfter(..)
-            | Self::Gzip => Stage::Answer,
+            | Self::Gzip
+            | Self::Echo(_) => Stage::Answer,
         }
     }
 }
@@ -182,6 +185,7 @@ impl fmt::Display for Behaviour {
                 write!(f, "retry-after={}:{when}", status.as_u16())
             }
             Self::Gzip => f.write_str("gzip"),
+            Self::Echo(status) => write!(f, "echo={}", status.as_u16()),
             Self::AcceptReset => f.write_str("accept-reset"),
             Self::AcceptHang => f.write_str("accept-hang"),
             Self::Scripted(scripted) => scripted.fmt(f),

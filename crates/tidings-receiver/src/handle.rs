@@ -124,7 +124,10 @@ fn plan(shared: &Shared, parts: &Parts) -> Plan {
 /// Records, counts and shows the request; returns what to answer. That is an error when it could not
 /// be recorded: what is not in the record must not be acknowledged.
 fn settle(shared: &Shared, parts: Parts, body: Bytes, verdict: Verdict, plan: &Plan) -> Answer {
-    let mut answer = verdict.answer;
+    let mut answer = match plan.behaviour {
+        Some(Behaviour::Echo(status)) => Answer::text(status, echo(&parts, &body)),
+        _ => verdict.answer,
+    };
     let mut received = Received {
         at: jiff::Timestamp::now(),
         instant: Instant::now(),
@@ -167,6 +170,20 @@ fn settle(shared: &Shared, parts: Parts, body: Bytes, verdict: Verdict, plan: &P
     answer
 }
 
+/// The request as text, as a page for debugging shows it.
+fn echo(parts: &Parts, body: &[u8]) -> Vec<u8> {
+    let mut text = format!("{} {}\n", parts.method, parts.uri).into_bytes();
+    for (name, value) in &parts.headers {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.push(b'\n');
+    }
+    text.push(b'\n');
+    text.extend_from_slice(body);
+    text
+}
+
 fn count(shared: &Shared, outcome: Outcome, plan: &Plan) {
     let counters = &shared.counters;
     counters.requests.add(1);
@@ -191,7 +208,11 @@ fn final_status(plan: &Plan, answer: &Answer) -> u16 {
             Behaviour::Hang | Behaviour::Reset | Behaviour::AcceptReset | Behaviour::AcceptHang,
         ) => 0,
         Some(
-            Behaviour::Delay(_) | Behaviour::SlowBody(_) | Behaviour::BigBody(_) | Behaviour::Gzip,
+            Behaviour::Delay(_)
+            | Behaviour::SlowBody(_)
+            | Behaviour::BigBody(_)
+            | Behaviour::Gzip
+            | Behaviour::Echo(_),
         )
         | None => answer.status.as_u16(),
     }
@@ -231,8 +252,9 @@ async fn carry_out(
             Err(Cut::Close)
         }
         // Planned elsewhere or above; answering is the safe thing to do.
-        Behaviour::Delay(_) | Behaviour::AcceptReset | Behaviour::AcceptHang => {
-            Ok(answer.into_response())
-        }
+        Behaviour::Echo(_)
+        | Behaviour::Delay(_)
+        | Behaviour::AcceptReset
+        | Behaviour::AcceptHang => Ok(answer.into_response()),
     }
 }

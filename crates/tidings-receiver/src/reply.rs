@@ -60,6 +60,18 @@ impl Answer {
         }
     }
 
+    /// An answer with a body of plain text.
+    pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self {
+            status,
+            headers: vec![(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; charset=utf-8"),
+            )],
+            body: body.into(),
+        }
+    }
+
     /// An answer that lists what is wrong, as `{"errors":[…]}`.
     pub(crate) fn errors(status: StatusCode, errors: &[String]) -> Self {
         Self::json(status, serde_json::json!({ "errors": errors }).to_string())

@@ -12,6 +12,7 @@ use crate::{
     inbox::Inbox,
     outlet::{Outlet, Tokens},
     pauses::Pauses,
+    redact::Redactor,
     stats::{DestinationStats, ExportBlocks, NamedStats, Paused},
     writer::{Control, Inboxes, WriterHandle},
 };
@@ -60,6 +61,16 @@ struct Files {
     outlet: Option<Arc<Outlet>>,
     /// Mark of what they held when they were last looked at.
     seen: AtomicU64,
+    /// The secrets of before, while there is no outlet that knows them.
+    former: Redactor,
+}
+
+impl Files {
+    /// Every secret that a partner may repeat.
+    fn known(&self) -> Redactor {
+        let outlet = self.outlet.as_ref();
+        outlet.map_or_else(|| self.former.clone(), |outlet| outlet.known())
+    }
 }
 
 impl Deliveries {
@@ -304,7 +315,9 @@ impl Deliveries {
         let writer = self.writer.clone();
         // The mark first: what changes between the two is seen at the next look.
         let seen = AtomicU64::new(self.tokens.marks().of(&destination));
-        let outlet = Outlet::new(&destination, &self.egress, &self.tokens).map(Arc::new);
+        let former = old.as_ref().map(|old| old.files.known());
+        let former = former.unwrap_or_default();
+        let outlet = Outlet::new(&destination, &self.egress, &self.tokens, &former).map(Arc::new);
         let refused = outlet.as_ref().err().map(|error| format!("{error:#}"));
         if let Some(reason) = &refused {
             tracing::error!(
@@ -347,7 +360,11 @@ impl Deliveries {
             catalog: Arc::clone(catalog),
             inbox,
             stats,
-            files: Arc::new(Files { outlet, seen }),
+            files: Arc::new(Files {
+                outlet,
+                seen,
+                former,
+            }),
             stop,
             pause,
             ended,

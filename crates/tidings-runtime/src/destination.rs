@@ -10,7 +10,6 @@ use crate::{
     errand::Ask,
     inbox::{Inbox, Mail},
     outlet::Outlet,
-    redact::Redactor,
     schedule::Lateness,
     stats::DestinationStats,
     writer::{Control, WriterHandle},
@@ -21,7 +20,7 @@ use std::{
 };
 use tidings_dispatch::MessageId;
 use tidings_egress::{
-    Attempt, Endpoint, Request,
+    Attempt, Request,
     oauth::{BearerToken, TokenSource},
 };
 use tidings_model::Destination;
@@ -141,20 +140,16 @@ impl DestinationTask {
     }
 
     fn attempt(&mut self, message: MessageId, request: Arc<Request>) {
-        let endpoint = Arc::clone(&self.outlet.endpoint);
-        let token = self.outlet.token.load_full();
-        let redactor = self.outlet.redactor.load_full();
+        let outlet = Arc::clone(&self.outlet);
         let timeout = self.courier.destination().timeout;
         self.attempts.spawn(async move {
-            let attempt = match token {
+            let attempt = match outlet.token.load_full() {
                 None => {
-                    let mut attempt = endpoint.post(&request, timeout).await;
-                    redactor.clean(&mut attempt, None);
+                    let mut attempt = outlet.endpoint.post(&request, timeout).await;
+                    outlet.redactor.load().clean(&mut attempt, &[]);
                     Ok(attempt)
                 }
-                Some(source) => {
-                    post_with_token(&endpoint, &source, &request, timeout, &redactor).await
-                }
+                Some(source) => post_with_token(&outlet, &source, &request, timeout).await,
             };
             Attempted { message, attempt }
         });
@@ -176,19 +171,22 @@ impl DestinationTask {
 /// One attempt with a bearer token. A 401 makes the token go, so that the retry, if one is left,
 /// gets a fresh one.
 async fn post_with_token(
-    endpoint: &Endpoint,
+    outlet: &Outlet,
     source: &TokenSource,
     request: &Request,
     timeout: Duration,
-    redactor: &Redactor,
 ) -> Result<Attempt, String> {
     let token = source.token().await;
-    let token: Arc<BearerToken> = token.map_err(|error| redactor.error(&error.to_string()))?;
+    let token: Arc<BearerToken> = token.map_err(|error| {
+        let redactor = outlet.redactor.load();
+        redactor.error(&error.to_string(), &source.recent())
+    })?;
     let request = request
         .clone()
         .with_authorization(token.authorization().clone());
-    let mut attempt = endpoint.post(&request, timeout).await;
-    redactor.clean(&mut attempt, Some(token.authorization().as_bytes()));
+    let mut attempt = outlet.endpoint.post(&request, timeout).await;
+    // Whatever is known by now: a secret may have been replaced meanwhile.
+    outlet.redactor.load().clean(&mut attempt, &source.recent());
     match attempt.result.as_ref().map(|response| response.status) {
         Ok(401) => source.invalidate(&token),
         Ok(200..300) => source.taken(&token),

@@ -12,7 +12,7 @@ mod tokens;
 pub(crate) use tokens::Tokens;
 
 use crate::{
-    redact::Redactor,
+    redact::{Redactor, credential},
     secret::{read_secret, read_trust},
     signing::Signatures,
 };
@@ -54,11 +54,12 @@ struct Parts {
 }
 
 impl Outlet {
-    /// Reads the destination's secrets and files.
+    /// Reads the destination's secrets and files. What was `known` before goes on being masked.
     pub(crate) fn new(
         destination: &Destination,
         egress: &Arc<Egress>,
         tokens: &Tokens,
+        known: &Redactor,
     ) -> anyhow::Result<Self> {
         egress.check_url(&destination.url).context("url")?;
         let endpoint = Endpoint::new(
@@ -68,7 +69,8 @@ impl Outlet {
         )
         .context("url")?;
         let tls = tokens.mark(&destination.tls);
-        let parts = Parts::read(destination, egress, tokens)?;
+        let mut parts = Parts::read(destination, egress, tokens)?;
+        parts.redactor.remember(known, &[]);
         if let Some(profile) = parts.tls {
             endpoint.set_tls(profile);
         }
@@ -89,7 +91,8 @@ impl Outlet {
         tokens: &Tokens,
     ) -> anyhow::Result<()> {
         let tls = tokens.mark(&destination.tls);
-        let parts = Parts::read(destination, egress, tokens)?;
+        let mut parts = Parts::read(destination, egress, tokens)?;
+        parts.redactor.remember(&self.known(), &[]);
         // Connections stay open when it was another secret that changed.
         if self.tls.swap(tls, Ordering::Relaxed) != tls
             && let Some(profile) = parts.tls
@@ -100,6 +103,14 @@ impl Outlet {
         self.token.store(parts.token);
         self.signatures.replace(parts.signatures);
         Ok(())
+    }
+
+    /// Every secret that a partner may repeat, tokens included.
+    pub(crate) fn known(&self) -> Redactor {
+        let tokens = self.token.load().as_ref().map(|source| source.recent());
+        let mut known = Redactor::default();
+        known.remember(&self.redactor.load(), &tokens.unwrap_or_default());
+        known
     }
 }
 
@@ -174,6 +185,10 @@ fn credentials(
             let secret = read_secret(client_secret).context("oauth.client_secret")?;
             redactor.add(&secret);
             let credentials = Credentials::client(client_id, &secret).context("oauth")?;
+            let sent = credentials.authorization();
+            if let Ok(sent) = std::str::from_utf8(credential(sent.as_bytes())) {
+                redactor.add(sent);
+            }
             // A colon separates: an id has none in what is sent.
             let both = Zeroizing::new(format!("{client_id}:{}", secret.as_str()));
             redactor.add(&both);

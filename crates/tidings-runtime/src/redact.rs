@@ -1,15 +1,17 @@
 //! Takes a destination's secrets out of what its partner answered, before anyone sees or stores it.
 //!
 //! A partner may repeat what it was sent: a debugging page shows the headers, an error quotes the
-//! token. Known are the signing keys, the OAuth credentials and the token of the attempt, each as it
-//! stands and in the forms in which they travel (base64, percent-encoded, within a JSON string).
+//! token, and a log that it quotes from has those of last week. Known are the signing keys, the OAuth
+//! credentials and the newest tokens, each as it stands and in the forms in which they travel (base64,
+//! percent-encoded, within a JSON string); and of all of these the ones that others have replaced since
+//! the process began, as far as [`FORMER_MAX`] goes.
 //!
 //! Invariant: an attempt that left [`Redactor::clean`] has only printable text in it.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use std::fmt;
-use tidings_egress::{Attempt, EXCERPT_BYTES_MAX};
+use std::{fmt, sync::Arc};
+use tidings_egress::{Attempt, EXCERPT_BYTES_MAX, oauth::BearerToken};
 use zeroize::Zeroizing;
 
 /// Bytes kept of the body of a response that was a success.
@@ -19,11 +21,18 @@ const MASK: &[u8] = b"***";
 /// Bytes of a secret's beginning that are taken for it where the text was cut off.
 const CUT_SECRET_MIN: usize = 4;
 
+/// Forms of secrets that are remembered after others took their place; a secret has two to five.
+const FORMER_MAX: usize = 128;
+
+/// A secret in one of its forms.
+type Form = Zeroizing<Vec<u8>>;
+
 /// The secrets of one destination. Wiped when it is dropped, and never shown.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Redactor {
-    /// The longest first, since one may hold another.
-    secrets: Vec<Zeroizing<Vec<u8>>>,
+    secrets: Vec<Form>,
+    /// Those that are not in use any more, the newest first.
+    former: Vec<Form>,
 }
 
 impl fmt::Debug for Redactor {
@@ -36,15 +45,33 @@ impl Redactor {
     /// Adds a secret in all its forms.
     pub(crate) fn add(&mut self, secret: &str) {
         self.secrets.extend(forms(secret.as_bytes()));
-        self.secrets
-            .sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        self.secrets.dedup();
+    }
+
+    /// Goes on masking what was known before, and these tokens.
+    pub(crate) fn remember(&mut self, before: &Self, tokens: &[Arc<BearerToken>]) {
+        let tokens = token_forms(tokens);
+        let known = tokens.iter().chain(&before.secrets).chain(&before.former);
+        for form in known {
+            if self.former.len() == FORMER_MAX {
+                break;
+            }
+            if !self.secrets.contains(form) && !self.former.contains(form) {
+                self.former.push(form.clone());
+            }
+        }
     }
 
     /// Makes an attempt's texts printable, without secrets, and short where it was a success.
-    /// `token` is the value of its `Authorization` header.
-    pub(crate) fn clean(&self, attempt: &mut Attempt, token: Option<&[u8]>) {
-        let token: Vec<_> = token.map(token_forms).unwrap_or_default();
+    /// `tokens` are those that the destination was sent lately.
+    pub(crate) fn clean(&self, attempt: &mut Attempt, tokens: &[Arc<BearerToken>]) {
+        if let Ok(response) = &attempt.result
+            && response.body_excerpt.is_empty()
+            && response.bearer_error.is_none()
+            && response.location.is_none()
+        {
+            return;
+        }
+        let token = token_forms(tokens);
         match &mut attempt.result {
             Ok(response) => {
                 let success = (200..300).contains(&response.status);
@@ -69,15 +96,23 @@ impl Redactor {
     }
 
     /// An error text without secrets.
-    pub(crate) fn error(&self, text: &str) -> String {
-        self.text(text.as_bytes(), &[], EXCERPT_BYTES_MAX)
+    pub(crate) fn error(&self, text: &str, tokens: &[Arc<BearerToken>]) -> String {
+        self.text(text.as_bytes(), &token_forms(tokens), EXCERPT_BYTES_MAX)
     }
 
-    fn text(&self, bytes: &[u8], token: &[Zeroizing<Vec<u8>>], bytes_max: usize) -> String {
+    fn text(&self, bytes: &[u8], tokens: &[Form], bytes_max: usize) -> String {
         if is_compressed(bytes) {
             return format!("({} bytes that are not text)", bytes.len());
         }
-        let secrets = || token.iter().chain(&self.secrets).map(|secret| &secret[..]);
+        let secrets = || {
+            let known = tokens.iter().chain(&self.secrets).chain(&self.former);
+            known.map(|secret| &secret[..])
+        };
+        // Where a secret can begin at all, so that most bytes are passed at once.
+        let mut first_bytes = [false; 256];
+        for first in secrets().filter_map(<[u8]>::first) {
+            first_bytes[usize::from(*first)] = true;
+        }
         // Whole secrets are looked for in somewhat more than is kept.
         let longest = secrets().map(<[u8]>::len).max().unwrap_or(0);
         let looked_at = bytes.len().min(bytes_max.saturating_add(longest));
@@ -85,7 +120,14 @@ impl Redactor {
         let mut kept = Vec::with_capacity(bytes.len());
         let mut rest = bytes;
         while let Some((first, after)) = rest.split_first() {
-            let found = secrets().find(|secret| rest.starts_with(secret));
+            if !first_bytes[usize::from(*first)] {
+                kept.push(*first);
+                rest = after;
+                continue;
+            }
+            // The longest, since one may begin with another.
+            let found = secrets().filter(|secret| rest.starts_with(secret));
+            let found = found.max_by_key(|secret| secret.len());
             // The end was cut off, maybe in the middle of a secret.
             let cut =
                 || rest.len() >= CUT_SECRET_MIN && secrets().any(|secret| secret.starts_with(rest));
@@ -106,7 +148,7 @@ impl Redactor {
 }
 
 /// A secret as it may be met.
-fn forms(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+fn forms(secret: &[u8]) -> Vec<Form> {
     if secret.is_empty() {
         return Vec::new();
     }
@@ -117,7 +159,8 @@ fn forms(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms = vec![
         Zeroizing::new(secret.to_vec()),
         Zeroizing::new(STANDARD.encode(secret).into_bytes()),
-        Zeroizing::new(percent_encoded(secret)),
+        Zeroizing::new(percent_encoded(secret, HexDigits::Upper)),
+        Zeroizing::new(percent_encoded(secret, HexDigits::Lower)),
         Zeroizing::new(json.to_vec()),
     ];
     forms.sort_by(|a, b| a.as_slice().cmp(b));
@@ -125,20 +168,36 @@ fn forms(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     forms
 }
 
-/// The token in an `Authorization` header, without its scheme.
-fn token_forms(authorization: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
-    let space = authorization.iter().position(|&byte| byte == b' ');
-    let token = space.and_then(|space| authorization.get(space + 1..));
-    forms(token.unwrap_or(authorization))
+fn token_forms(tokens: &[Arc<BearerToken>]) -> Vec<Form> {
+    let values = tokens.iter().map(|token| token.authorization().as_bytes());
+    values.flat_map(|value| forms(credential(value))).collect()
 }
 
-fn percent_encoded(secret: &[u8]) -> Vec<u8> {
+/// What stands in an `Authorization` header, without its scheme.
+pub(crate) fn credential(authorization: &[u8]) -> &[u8] {
+    let space = authorization.iter().position(|&byte| byte == b' ');
+    let credential = space.and_then(|space| authorization.get(space + 1..));
+    credential.unwrap_or(authorization)
+}
+
+/// Both are met in percent-encoded text.
+#[derive(Clone, Copy)]
+enum HexDigits {
+    Upper,
+    Lower,
+}
+
+fn percent_encoded(secret: &[u8], digits: HexDigits) -> Vec<u8> {
     let mut out = Vec::with_capacity(secret.len());
     for &byte in secret {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(byte);
         } else {
-            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            let text = match digits {
+                HexDigits::Upper => format!("%{byte:02X}"),
+                HexDigits::Lower => format!("%{byte:02x}"),
+            };
+            out.extend_from_slice(text.as_bytes());
         }
     }
     out
@@ -183,8 +242,44 @@ mod tests {
         let mut redactor = Redactor::default();
         redactor.add("canary");
         redactor.add(KEY);
-        let token = token_forms(b"Bearer canary-token-abc");
+        let token = forms(credential(b"Bearer canary-token-abc"));
         assert_eq!(redactor.text(body, &token, 40), expected);
+    }
+
+    #[test]
+    fn secrets_that_were_replaced_are_masked_as_well() {
+        let mut redactor = Redactor::default();
+        for generation in 0..5 {
+            let before = std::mem::take(&mut redactor);
+            redactor.add(&format!("key {generation}"));
+            redactor.remember(&before, &[]);
+        }
+        assert_eq!(
+            redactor.text(b"key 0, key 3, key 4, key 5", &[], 40),
+            "***, ***, ***, key 5"
+        );
+        // One that is in use again is no former one.
+        let before = std::mem::take(&mut redactor);
+        redactor.add("key 0");
+        redactor.remember(&before, &[]);
+        assert!(!redactor.former.iter().any(|form| &form[..] == b"key 0"));
+        for generation in 6..200 {
+            let before = std::mem::take(&mut redactor);
+            redactor.add(&format!("key {generation}"));
+            redactor.remember(&before, &[]);
+        }
+        assert_eq!(redactor.former.len(), FORMER_MAX);
+        assert_eq!(redactor.text(b"key 0, key 198", &[], 40), "key 0, ***");
+    }
+
+    #[test]
+    fn of_two_secrets_the_longer_is_masked() {
+        let mut before = Redactor::default();
+        before.add("abcdef");
+        let mut redactor = Redactor::default();
+        redactor.add("abc");
+        redactor.remember(&before, &[]);
+        assert_eq!(redactor.text(b"abcdef abcd", &[], 40), "*** ***d");
     }
 
     #[test]
@@ -193,6 +288,7 @@ mod tests {
         check(b"key canary/key+\"1\" end", "key *** end");
         check(b"{\"key\":\"canary/key+\\\"1\\\"\"}", "{\"key\":\"***\"}");
         check(b"?key=canary%2Fkey%2B%221%22&x", "?key=***&x");
+        check(b"?key=canary%2fkey%2b%221%22&x", "?key=***&x");
         check(STANDARD.encode(KEY).as_bytes(), "***");
         check(
             b"Authorization: Bearer canary-token-abc",

@@ -61,7 +61,9 @@ impl Credentials {
             .ok_or(CredentialsError::Character)
     }
 
-    pub(super) fn authorization(&self) -> HeaderValue {
+    /// The value of the `Authorization` header that they are sent in, marked as sensitive.
+    #[must_use]
+    pub fn authorization(&self) -> HeaderValue {
         self.0.clone()
     }
 }

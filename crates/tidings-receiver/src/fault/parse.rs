@@ -101,6 +101,13 @@ pub(super) static KINDS: &[Kind] = &[
         parse: |value| bare(value, Behaviour::Gzip),
     },
     Kind {
+        name: "echo",
+        example: "echo=400",
+        group: Group::Body,
+        does: "this status, and the request word for word, headers and all",
+        parse: |value| status(needed(value)?).map(Behaviour::Echo),
+    },
+    Kind {
         name: "accept-reset",
         example: "accept-reset",
         group: Group::Connection,

@@ -39,6 +39,7 @@ fn parses_every_documented_form() {
     check("status=999", "status=999");
     check("gzip-bomb,rate=0.5", "gzip-bomb,rate=0.5");
     check("gzip", "gzip");
+    check("echo=418", "echo=418");
     check(" rate=0.5 , status = 503 ", "status=503,rate=0.5");
     check(
         "hang,first=2,after=3,path=/oauth2/token",
@@ -60,8 +61,8 @@ fn names_what_is_wrong() {
     insta::assert_snapshot!(refused("big-body"), @"fault `big-body`: big-body: it needs a value, as in `big-body=1GiB`");
     insta::assert_snapshot!(refused("first=1,first=2,hang"), @"fault `first=1,first=2,hang`: first is given twice");
     insta::assert_snapshot!(refused("hang,path=x"), @"fault `hang,path=x`: path: `x` does not begin with `/`");
-    insta::assert_snapshot!(refused("rate=0.1"), @"fault `rate=0.1`: nothing happens; it needs status=500, delay=5s, hang, reset, slow-body=1s, big-body=1GiB, redirect=https://partner.example/, retry-after=429:120, gzip, accept-reset, accept-hang");
-    insta::assert_snapshot!(refused("explode"), @"fault `explode`: `explode` is unknown; there are status=500, delay=5s, hang, reset, slow-body=1s, big-body=1GiB, redirect=https://partner.example/, retry-after=429:120, gzip, accept-reset, accept-hang and 94 more, see --list-faults; each with rate=, first=, after= and path=");
+    insta::assert_snapshot!(refused("rate=0.1"), @"fault `rate=0.1`: nothing happens; it needs status=500, delay=5s, hang, reset, slow-body=1s, big-body=1GiB, redirect=https://partner.example/, retry-after=429:120, gzip, echo=400, accept-reset, accept-hang");
+    insta::assert_snapshot!(refused("explode"), @"fault `explode`: `explode` is unknown; there are status=500, delay=5s, hang, reset, slow-body=1s, big-body=1GiB, redirect=https://partner.example/, retry-after=429:120, gzip, echo=400, accept-reset, accept-hang and 94 more, see --list-faults; each with rate=, first=, after= and path=");
 }
 
 /// The names of what happens to `requests` messages in a row, `-` for a good answer.

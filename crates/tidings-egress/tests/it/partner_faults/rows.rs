@@ -226,6 +226,7 @@ const SIMPLE: &[(&str, &[&str])] = &[
     ("slow-body=1s", &["status_200 deadline_body"]),
     ("big-body=1GiB", &[TOO_LARGE]),
     ("gzip", &[OK]),
+    ("echo=400", &["status_400 complete"]),
     ("gzip-bomb", &[TOO_LARGE]),
     ("gzip-cut", &[OK]),
     ("gzip-false", &[OK]),
