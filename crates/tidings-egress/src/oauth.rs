@@ -20,9 +20,11 @@
 mod answer;
 mod credentials;
 mod error;
+mod state;
 
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{OAuthCode, TokenError};
+pub use state::{Next, Token, TokenState};
 
 use crate::{
     Egress, Endpoint, EndpointSettings, PoolSettings, TlsProfile, UrlError, link::BodySink,
@@ -32,12 +34,8 @@ use answer::Grant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use std::{
-    collections::VecDeque,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tidings_model::limits::RESPONSE_BYTES_MAX;
@@ -47,10 +45,6 @@ const FORM: HeaderValue =
     HeaderValue::from_static("application/x-www-form-urlencoded;charset=UTF-8");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const GRANT: &[u8] = b"grant_type=client_credentials";
-/// Tokens that are remembered after others took their place, see [`TokenSource::recent`].
-const RECENT_MAX: usize = 8;
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// Settings of a token source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,32 +65,13 @@ impl Default for TokenSettings {
 }
 
 /// A token, as the value of an `Authorization` header.
-pub struct BearerToken {
-    authorization: HeaderValue,
-    /// Tells tokens of one source apart.
-    number: u64,
-    fetched: Instant,
-    /// From here on another is wanted.
-    renew_at: Instant,
-    /// From here on it is of no use.
-    expires_at: Instant,
-    /// A destination took it.
-    taken: AtomicBool,
-}
+pub type BearerToken = Token<HeaderValue>;
 
 impl BearerToken {
     /// `Bearer <token>`, marked as sensitive; wiped when the last clone of it is dropped.
     #[must_use]
     pub const fn authorization(&self) -> &HeaderValue {
-        &self.authorization
-    }
-}
-
-impl fmt::Debug for BearerToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BearerToken")
-            .field("number", &self.number)
-            .finish_non_exhaustive()
+        &self.value
     }
 }
 
@@ -106,26 +81,11 @@ pub struct TokenSource {
     endpoint: Endpoint,
     credentials: Credentials,
     settings: TokenSettings,
-    state: Mutex<State>,
+    /// Times are counted from here.
+    began: Instant,
+    state: Mutex<TokenState<HeaderValue>>,
     /// Held by the one fetch in flight.
     fetching: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct State {
-    token: Option<Arc<BearerToken>>,
-    /// The newest tokens, the newest first, in use or not.
-    recent: VecDeque<Arc<BearerToken>>,
-    /// Number of the last token.
-    number: u64,
-    /// Fetches that failed since the last token.
-    failures: u32,
-    /// Tokens in a row that were refused soon after they were fetched, and never taken.
-    refusals: u32,
-    /// Why the last fetch failed; `None` after one that did not.
-    last_error: Option<TokenError>,
-    /// Before this instant nothing is fetched, because of this.
-    pause: Option<(Instant, TokenError)>,
 }
 
 impl fmt::Debug for TokenSource {
@@ -134,15 +94,6 @@ impl fmt::Debug for TokenSource {
             .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
     }
-}
-
-/// What the state allows a caller to do now.
-enum Next {
-    Use(Arc<BearerToken>),
-    /// Usable, but it is time for another.
-    Renew(Arc<BearerToken>),
-    Fetch,
-    Fail(TokenError),
 }
 
 impl TokenSource {
@@ -170,6 +121,7 @@ impl TokenSource {
             egress,
             credentials,
             settings,
+            began: Instant::now(),
             state: Mutex::default(),
             fetching: tokio::sync::Mutex::new(()),
         })
@@ -184,17 +136,16 @@ impl TokenSource {
     /// endpoint refuses the credentials. `None` once a token was fetched.
     #[must_use]
     pub fn configuration_error(&self) -> Option<TokenError> {
-        self.state()
-            .last_error
-            .clone()
-            .filter(TokenError::is_configuration)
+        let state = self.state();
+        let error = state.last_error().cloned();
+        error.filter(TokenError::is_configuration)
     }
 
     /// The eight newest tokens, the newest first, also those that are not used any more: what must not
     /// be shown when a partner repeats it.
     #[must_use]
     pub fn recent(&self) -> Vec<Arc<BearerToken>> {
-        self.state().recent.iter().cloned().collect()
+        self.state().recent().cloned().collect()
     }
 
     /// The token in use, else a new one.
@@ -236,87 +187,44 @@ impl TokenSource {
     /// Says that a destination took this token: if it is refused later, its time was over, however
     /// short that was.
     pub fn taken(&self, token: &BearerToken) {
-        token.taken.store(true, Ordering::Relaxed);
+        token.taken();
     }
 
     /// Says that a destination answered 401 to this token: it is dropped if it is still in use.
     pub fn invalidate(&self, refused: &BearerToken) {
-        let now = Instant::now();
-        let mut state = self.state();
-        if state.token.as_ref().map(|token| token.number) != Some(refused.number) {
-            return;
-        }
-        state.token = None;
-        let soon = now.saturating_duration_since(refused.fetched) < BACKOFF_MAX
-            && !refused.taken.load(Ordering::Relaxed);
-        state.refusals = if soon { state.refusals + 1 } else { 1 };
-        // The first token that is refused may have been revoked: fetch another at once. When the
-        // second is refused as well, another will hardly help.
-        if let Some(again) = state.refusals.checked_sub(2) {
-            state.pause = Some((now + backoff(again), TokenError::Refused));
-        }
+        let now = self.now();
+        self.state().refused(now, refused);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn state(&self) -> MutexGuard<'_, TokenState<HeaderValue>> {
         // No code under this lock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self) -> Next {
-        let now = Instant::now();
-        let state = self.state();
-        let paused = state
-            .pause
-            .as_ref()
-            .filter(|(until, _)| now < *until)
-            .map(|(_, error)| error.clone());
-        match (&state.token, paused) {
-            (Some(token), _) if now < token.renew_at => Next::Use(Arc::clone(token)),
-            (Some(token), Some(_)) if now < token.expires_at => Next::Use(Arc::clone(token)),
-            (Some(token), None) if now < token.expires_at => Next::Renew(Arc::clone(token)),
-            (_, Some(error)) => Next::Fail(error),
-            (_, None) => Next::Fetch,
-        }
+    fn next(&self) -> Next<HeaderValue> {
+        let now = self.now();
+        self.state().next(now)
     }
 
     /// Fetches a token and notes the outcome. The caller holds `fetching`.
     async fn fetch(&self) -> Result<Arc<BearerToken>, TokenError> {
-        let asked = Instant::now();
+        let asked = self.now();
         let result = self.request().await;
+        let now = self.now();
         let mut state = self.state();
         match result {
             Ok(grant) => {
-                state.failures = 0;
-                state.last_error = None;
-                state.pause = None;
-                state.number += 1;
-                // Counted from the request: the answer was on its way for a part of its life.
-                let token = Arc::new(self.bearer(grant, state.number, asked));
-                state.token = Some(Arc::clone(&token));
-                state.recent.truncate(RECENT_MAX - 1);
-                state.recent.push_front(Arc::clone(&token));
-                Ok(token)
+                let life = grant.life.unwrap_or(self.settings.age_max);
+                Ok(state.fetched(asked, grant.authorization, life))
             }
             Err(error) => {
-                let until = Instant::now() + backoff(state.failures);
-                state.failures += 1;
-                state.last_error = Some(error.clone());
-                state.pause = Some((until, error.clone()));
+                state.failed(now, &error);
                 Err(error)
             }
-        }
-    }
-
-    fn bearer(&self, grant: Grant, number: u64, asked: Instant) -> BearerToken {
-        let life = grant.life.unwrap_or(self.settings.age_max);
-        let margin = (life / 2).min(Duration::from_secs(60));
-        BearerToken {
-            authorization: grant.authorization,
-            number,
-            fetched: asked,
-            renew_at: asked + (life - margin),
-            expires_at: asked + life,
-            taken: AtomicBool::new(false),
         }
     }
 
@@ -337,23 +245,5 @@ impl TokenSource {
             .await;
         let (head, sink) = result.map_err(TokenError::Unreachable)?;
         answer::read(&head, sink)
-    }
-}
-
-/// 1 s, doubling to 60 s.
-fn backoff(failures_before: u32) -> Duration {
-    BACKOFF_MIN
-        .saturating_mul(1 << failures_before.min(6))
-        .min(BACKOFF_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_to_a_minute() {
-        let seconds: Vec<_> = (0..9).map(|n| backoff(n).as_secs()).collect();
-        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     }
 }

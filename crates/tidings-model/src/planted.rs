@@ -79,6 +79,8 @@ pub enum Planted {
     BatchTakenAsTold,
     /// What a batch told is not on disk: after a restart it begins with everyone again.
     BatchOutcomeForgotten,
+    /// A token that was refused is used on.
+    RefusedTokenKept,
     /// A sweep ends with its first page.
     SweepEndsEarly,
     /// Rows of a destination that left the catalog are kept.

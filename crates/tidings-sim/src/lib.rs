@@ -8,10 +8,16 @@
 //! server's `deliveries.rs`, and what is remembered of a catalog in the way of its `reload.rs`.
 //! Not here: sockets, TLS, threads and files, which the tests of the real program have.
 //!
+//! Of OAuth the real thing is what is decided about tokens: when one is used, renewed, fetched, given
+//! up after a 401, and when none is to be had; and what an attempt without a token or with a 401 means
+//! to the courier. Simulated are the token endpoint, the one fetch in flight and who waits for it, and
+//! that every destination has a source of its own. Not here: requests for tokens and the reading of
+//! their answers, tokens that destinations share, the lock around a fetch; `tidings-egress` tests them.
+//!
 //! Each seed draws the catalog and its later versions (segments and mappings that come, go, change,
 //! are paused or have days; destinations that leave, come back, change), daily batches, pauses by the
-//! operator, crashes, also while a sweep or a batch is under way, and what goes wrong with disk, hints
-//! and network.
+//! operator, partners that want tokens and revoke them, token endpoints that fail, crashes, also while a
+//! sweep or a batch is under way, and what goes wrong with disk, hints and network.
 //!
 //! A run checks, at every step and at its end, what tidings promises:
 //! - an event that was acknowledged counts once, whatever crashed;
@@ -23,6 +29,7 @@
 //! - a sweep that has ended has brought every profile up to the catalog;
 //! - a batch tells everyone, and nothing again that was acknowledged; its record has the counts of what
 //!   was; it keeps nobody waiting who is to be told in real time;
+//! - a token that was refused is not sent again: the retry has a fresh one or is not made without;
 //! - once the faults end, every partner knows the newest state of every device under the last catalog
 //!   or the pair is listed, no zero is owed, and no partner takes anyone for a member who is not.
 //!
@@ -44,6 +51,7 @@ mod partner;
 mod plan;
 mod queue;
 mod service;
+mod tokens;
 mod trace;
 mod truth;
 mod waiting;

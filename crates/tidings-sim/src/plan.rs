@@ -38,6 +38,10 @@ pub struct Plan {
     /// Stretches of time in which a destination answers nothing with success: which one, from when,
     /// until when, in milliseconds.
     pub(crate) outages: Vec<(DestinationId, u64, u64)>,
+    /// Destinations that want a token.
+    pub(crate) oauth: BTreeSet<DestinationId>,
+    /// Percent of fetches of tokens that fail, take long, or give tokens that end too soon.
+    pub(crate) tokens_failing: i64,
     /// What else is done to the service, and when, in milliseconds.
     pub(crate) operations: Vec<(u64, Operation)>,
 }
@@ -49,6 +53,8 @@ pub(crate) enum Operation {
     ChangeCatalog,
     /// A destination is paused, or resumed if it is.
     PauseOrResume(DestinationId),
+    /// A partner revokes its tokens.
+    Revoke(DestinationId),
     /// The process is killed.
     Crash,
 }
@@ -86,7 +92,9 @@ impl Plan {
                 (*random.pick(&ids), from, until)
             })
             .collect();
-        let operations = operations(&mut random, &versions, &ids, phase_millis);
+        let mut operations = operations(&mut random, &versions, &ids, phase_millis);
+        let oauth: BTreeSet<_> = ids.iter().copied().filter(|_| random.chance(30)).collect();
+        operations.extend(revocations(&mut random, &oauth));
         Self {
             seed,
             versions,
@@ -101,6 +109,8 @@ impl Plan {
             lost_hints: *random.pick(&[0, 0, 5, 30]),
             failing,
             outages,
+            oauth,
+            tokens_failing: *random.pick(&[0, 10, 60]),
             operations,
         }
     }
@@ -168,6 +178,16 @@ fn operations(
     for _ in 0..*random.pick(&[0, 0, 1, 4]) {
         let at = millis(random.below(span));
         operations.push((at, Operation::PauseOrResume(*random.pick(ids))));
+    }
+    operations
+}
+
+fn revocations(random: &mut Random, oauth: &BTreeSet<DestinationId>) -> Vec<(u64, Operation)> {
+    let mut operations = Vec::new();
+    for &to in oauth {
+        for _ in 0..random.below(4) {
+            operations.push((millis(random.below(150_000)), Operation::Revoke(to)));
+        }
     }
     operations
 }

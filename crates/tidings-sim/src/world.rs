@@ -10,6 +10,7 @@ mod client;
 mod delivery;
 mod end;
 mod life;
+mod oauth;
 mod operator;
 
 use crate::{
@@ -21,15 +22,17 @@ use crate::{
     plan::Operation,
     queue::Queue,
     service::{Cause, Service},
+    tokens::{Endpoints, Fetch, Source, TokenId},
     trace::Trace,
     truth::Truth,
     waiting::Waiting,
 };
 use bytes::Bytes;
 use client::Clients;
-use std::collections::BTreeMap;
+use oauth::Authorizing;
+use std::{collections::BTreeMap, sync::Arc};
 use tidings_dispatch::{Kind, MessageId};
-use tidings_egress::Attempt;
+use tidings_egress::{Attempt, oauth::Token};
 use tidings_model::{DestinationId, Millis, Timestamp};
 use tidings_oracle::generate::Random;
 use tidings_runtime::courier::Now;
@@ -78,8 +81,14 @@ enum Happening {
     Wake(u32),
     /// A request reaches a partner.
     Reach(Try, Bytes),
-    /// An attempt ends.
-    End(Try, Box<Attempt>),
+    /// An attempt ends, or could not be made for want of a token.
+    End(
+        Try,
+        Box<Result<Attempt, String>>,
+        Option<Arc<Token<TokenId>>>,
+    ),
+    /// A fetch of a token ends.
+    Token(u32, DestinationId, Box<Fetch>),
     /// The engine thread looks at the clock.
     Tick(u32),
     Crash,
@@ -138,6 +147,8 @@ struct World<'a> {
     /// The last batch of each destination, and whether it had ended.
     batch_seen: BTreeMap<DestinationId, (u32, bool)>,
     waiting: Waiting,
+    endpoints: Endpoints,
+    sources: BTreeMap<DestinationId, Source<Authorizing>>,
     wake_at: Option<u64>,
     new_devices: u128,
     /// What broke in a place that goes on.
@@ -169,6 +180,8 @@ impl<'a> World<'a> {
             batches: Batches::default(),
             batch_seen: BTreeMap::new(),
             waiting: Waiting::default(),
+            endpoints: Endpoints::default(),
+            sources: BTreeMap::new(),
             wake_at: None,
             new_devices: 0,
             broken: None,
@@ -236,9 +249,10 @@ impl<'a> World<'a> {
             Happening::Committed(epoch) if self.is_current(epoch) => self.committed(),
             Happening::Wake(epoch) if self.is_current(epoch) => self.wake_at = None,
             Happening::Reach(which, body) => return self.reach(which, &body),
-            Happening::End(which, attempt) => {
+            Happening::Token(epoch, to, fetch) => return self.fetched(epoch, to, &fetch),
+            Happening::End(which, attempt, token) => {
                 if self.is_current(which.epoch) {
-                    self.end(which, *attempt);
+                    self.end(which, &attempt, token.as_ref());
                 }
             }
             Happening::Tick(epoch) if self.is_current(epoch) => self.tick(),

@@ -45,7 +45,8 @@ impl World<'_> {
             .iter()
             .any(|(one, percent)| *one == to && *percent > 0);
         let is_out = plan.outages.iter().any(|(one, ..)| *one == to);
-        !fails && !is_out && !self.disk.paused.contains(&to)
+        let wants_token = plan.oauth.contains(&to);
+        !fails && !is_out && !wants_token && !self.disk.paused.contains(&to)
     }
 
     /// An attempt at a message of a batch was answered with success.

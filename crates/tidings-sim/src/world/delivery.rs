@@ -1,15 +1,19 @@
 //! Attempts: what couriers want done, and what becomes of it between here and the partners.
 
-use super::{Happening, Try, WIRE_MILLIS, World};
+use super::{
+    Happening, Try, WIRE_MILLIS, World,
+    oauth::{Authorizing, Waited},
+};
 use crate::{
     Violation,
     network::{self, Fate},
     service::Control,
+    tokens::TokenId,
 };
 use bytes::Bytes;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tidings_dispatch::Kind;
-use tidings_egress::{Attempt, BodyEnd, Failure, FailureClass, Response, Timings};
+use tidings_egress::{Attempt, BodyEnd, Failure, FailureClass, Response, Timings, oauth::Token};
 use tidings_model::DestinationId;
 use tidings_runtime::courier::Errand;
 
@@ -67,9 +71,7 @@ impl World<'_> {
     }
 
     fn attempt(&mut self, which: Try, number: u32, body: Bytes) -> Result<(), Violation> {
-        let Try {
-            to, message, kind, ..
-        } = which;
+        let Try { to, message, .. } = which;
         if !self.truth.has(to) {
             let detail = format!("destination {to}, message {}", message.0);
             let promise = "a removed destination is sent nothing new";
@@ -78,8 +80,38 @@ impl World<'_> {
         if number == 1 {
             self.leaves(which, &body)?;
         }
+        if self.plan.oauth.contains(&to) {
+            let one = Authorizing {
+                which,
+                number,
+                body,
+                old: None,
+            };
+            return self.authorize(one, Waited::No);
+        }
+        self.post(which, number, body, None)
+    }
+
+    /// An attempt goes out.
+    pub(super) fn post(
+        &mut self,
+        which: Try,
+        number: u32,
+        body: Bytes,
+        token: Option<Arc<Token<TokenId>>>,
+    ) -> Result<(), Violation> {
+        let Try {
+            to, message, kind, ..
+        } = which;
         let failing = self.failing(to);
-        let fate = Fate::draw(&mut self.random, failing);
+        let mut fate = Fate::draw(&mut self.random, failing);
+        let takes = |token: &_| self.endpoints.takes(self.now, to, token);
+        if fate == Fate::Good && !token.as_ref().is_none_or(takes) {
+            fate = Fate::Status {
+                status: 401,
+                retry_after: None,
+            };
+        }
         self.counts.add("attempts");
         self.counts.add(fate.name());
         let line = format!("attempt of {to}/{} ({kind:?}): {}", message.0, fate.name());
@@ -111,7 +143,7 @@ impl World<'_> {
             reused,
             bytes_read: 0,
         };
-        let end = Happening::End(which, Box::new(attempt));
+        let end = Happening::End(which, Box::new(Ok(attempt)), token);
         self.queue.put(self.now + takes, end);
         Ok(())
     }
@@ -148,18 +180,34 @@ impl World<'_> {
         partner.process(kind, body, &self.truth, durable, &mut self.counts)
     }
 
-    pub(super) fn end(&mut self, which: Try, attempt: Attempt) {
+    pub(super) fn end(
+        &mut self,
+        which: Try,
+        attempt: &Result<Attempt, String>,
+        token: Option<&Arc<Token<TokenId>>>,
+    ) {
         let now = self.time();
         let Try { to, message, .. } = which;
-        let line = format!("attempt of {to}/{} ends: {}", message.0, attempt.outcome());
+        let outcome = match attempt {
+            Ok(attempt) => attempt.outcome(),
+            Err(no_token) => no_token.clone(),
+        };
+        let line = format!("attempt of {to}/{} ends: {outcome}", message.0);
         self.trace.line(self.now, &line);
-        if which.kind == Kind::Batch && attempt.outcome() == "status_200" {
+        let result = attempt.as_ref().map(|attempt| &attempt.result);
+        let status = result
+            .ok()
+            .and_then(|result| Some(result.as_ref().ok()?.status));
+        if let (Some(token), Some(status)) = (token, status) {
+            self.judge(to, status, token);
+        }
+        if which.kind == Kind::Batch && status == Some(200) {
             self.batch_answered(which);
         }
         let service = self.service.as_mut();
         if let Some(station) = service.and_then(|one| one.stations.task_mut(to, which.task)) {
             station.attempts -= 1;
-            station.courier.attempted(now, message, &Ok(attempt));
+            station.courier.attempted(now, message, attempt);
         }
     }
 

@@ -70,6 +70,7 @@ impl World<'_> {
         }
         self.batches.forget();
         self.waiting.clear();
+        self.sources.clear();
         let profiles = &self.disk.rows.profiles;
         self.truth.forget_after(self.disk.durable, profiles);
         self.counts.add("crashes");

@@ -16,6 +16,7 @@ impl World<'_> {
         match operation {
             Operation::ChangeCatalog => self.change_catalog(self.version + 1),
             Operation::Crash => self.crash(),
+            Operation::Revoke(to) => self.revoke(to),
             Operation::PauseOrResume(to) => {
                 let is_paused = self.disk.paused.contains(&to);
                 self.set_pause(to, if is_paused { Pause::Off } else { Pause::On });

@@ -21,6 +21,7 @@ const FAULTS: &[Planted] = &[
     Planted::DirtyEvicted,
     Planted::TimerNotSet,
     Planted::BatchOutcomeForgotten,
+    Planted::RefusedTokenKept,
     Planted::SweepEndsEarly,
     Planted::RemovedKeepsRows,
 ];
