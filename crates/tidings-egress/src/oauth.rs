@@ -168,7 +168,12 @@ impl TokenSource {
                 };
                 return match self.next() {
                     Next::Use(newer) => Ok(newer),
-                    Next::Renew(_) => Ok(self.fetch().await.unwrap_or(token)),
+                    Next::Renew(_) => match (self.fetch().await, self.next()) {
+                        (Ok(newer), _) => Ok(newer),
+                        // It goes on, unless its time was over meanwhile or it was refused.
+                        (Err(_), Next::Use(token) | Next::Renew(token)) => Ok(token),
+                        (Err(error), _) => Err(error),
+                    },
                     // The token was refused meanwhile.
                     Next::Fetch => self.fetch().await,
                     Next::Fail(error) => Err(error),

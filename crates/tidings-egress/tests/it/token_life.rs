@@ -8,7 +8,7 @@
 //! | 401 with `invalid_token`, 403 | the sender's, with the retry: `tokens` in the tests of `tidings-runtime` |
 //! | token endpoint: another status, no JSON, no answer | [`failed_fetches_are_spaced`], [`every_kind_of_failed_fetch_is_spaced`] |
 //! | `invalid_client` | [`a_refused_client_is_an_alert_until_a_token_comes`] |
-//! | many need a token | [`a_thousand_callers_share_one_fetch`], [`a_thousand_callers_share_one_failure`], [`one_renews_while_the_others_go_on`] |
+//! | many need a token | [`a_thousand_callers_share_one_fetch`], [`a_thousand_callers_share_one_failure`], [`one_renews_while_the_others_go_on`], [`a_token_that_was_refused_during_its_renewal_is_not_used_on`] |
 //! | fetches are not attempts | the sender's, as above |
 //!
 //! Answers are as in the table of responses: [`gzip_answers_and_unknown_members_are_read`].
@@ -262,6 +262,27 @@ async fn one_renews_while_the_others_go_on() {
     assert_eq!(renewing.await.unwrap(), "Bearer t2");
     assert_eq!(shown(&source.token().await.unwrap()), "Bearer t2");
     assert_eq!(partner.requests().len(), 2);
+}
+
+/// The renewal fails, and meanwhile the token that was to be renewed is refused.
+#[tokio::test]
+async fn a_token_that_was_refused_during_its_renewal_is_not_used_on() {
+    let partner = Partner::start(vec![
+        token("t1", r#","expires_in":3600"#),
+        gated(status("500 Internal Server Error", "")),
+    ])
+    .await;
+    let source = Arc::new(source(&partner));
+    let first = source.token().await.unwrap();
+    pass(seconds(3_550)).await;
+    let renewing = tokio::spawn({
+        let source = Arc::clone(&source);
+        async move { source.token().await.map(|token| shown(&token)) }
+    });
+    partner.requested(2).await;
+    source.invalidate(&first);
+    partner.gate.add_permits(1);
+    assert_eq!(renewing.await.unwrap(), Err(TokenError::Status(500)));
 }
 
 #[tokio::test]

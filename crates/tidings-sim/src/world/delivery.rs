@@ -85,7 +85,6 @@ impl World<'_> {
                 which,
                 number,
                 body,
-                old: None,
             };
             return self.authorize(one, Waited::No);
         }

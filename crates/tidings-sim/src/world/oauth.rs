@@ -16,8 +16,6 @@ pub(super) struct Authorizing {
     pub(super) which: Try,
     pub(super) number: u32,
     pub(super) body: Bytes,
-    /// What it goes with if no newer one is to be had.
-    pub(super) old: Option<Arc<Token<TokenId>>>,
 }
 
 /// Whether an attempt has waited for a fetch.
@@ -38,10 +36,9 @@ impl World<'_> {
             Next::Renew(token) if waited == Waited::Yes || source.fetching.is_some() => {
                 self.go(one, token)
             }
-            Next::Renew(token) => {
+            Next::Renew(_) => {
                 self.counts.add("tokens renewed");
-                let old = Some(token);
-                self.fetch(Authorizing { old, ..one })
+                self.fetch(one)
             }
             Next::Fetch if source.fetching.is_some() => {
                 source.waiting.push(one);
@@ -100,7 +97,6 @@ impl World<'_> {
         }
         let source = self.sources.entry(to).or_default();
         let asked = source.fetching.take().unwrap_or(self.now);
-        let is_granted = fetch.granted.is_ok();
         match &fetch.granted {
             Ok(life) => {
                 let token = self.endpoints.issue(asked, to, fetch, *life);
@@ -114,10 +110,7 @@ impl World<'_> {
             }
         }
         for one in std::mem::take(&mut source.waiting) {
-            match one.old.clone().filter(|_| !is_granted) {
-                Some(old) => self.go(one, old)?,
-                None => self.authorize(one, Waited::Yes)?,
-            }
+            self.authorize(one, Waited::Yes)?;
         }
         Ok(())
     }
