@@ -22,6 +22,10 @@ use tokio::sync::oneshot;
 /// Events applied in one step.
 const EVENTS_PER_STEP: usize = 5;
 
+/// Steps between the one that is being made durable and the engine thread: that waits with one in its
+/// hands while another waits before it.
+const STEPS_QUEUED_MAX: usize = 2;
+
 /// What is asked of the engine thread, in order.
 #[derive(Debug)]
 pub(crate) enum Control {
@@ -82,8 +86,8 @@ pub(crate) struct Service {
     seq: u64,
     pub(crate) controls: VecDeque<Control>,
     pub(crate) submissions: VecDeque<(usize, Event)>,
-    /// Handed over to the committer, which is busy.
-    pub(crate) queued: Option<Step>,
+    /// Steps that wait for the committer: one is handed over, the next is applied and not yet.
+    pub(crate) queued: VecDeque<Step>,
     pub(crate) committing: Option<Step>,
     /// Told when the sweep under way is durable.
     sweeping: Option<oneshot::Receiver<()>>,
@@ -104,7 +108,7 @@ impl Service {
             seq: disk.durable,
             controls: VecDeque::from([Control::ForgetOthers]),
             submissions: VecDeque::new(),
-            queued: None,
+            queued: VecDeque::new(),
             committing: None,
             sweeping: None,
         };
@@ -141,9 +145,14 @@ impl Service {
         has_swept
     }
 
+    /// Whether the engine thread may go on.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queued.len() < STEPS_QUEUED_MAX
+    }
+
     /// Whether the engine thread has something to do and may do it.
     pub(crate) fn may_step(&self) -> bool {
-        self.queued.is_none() && !(self.controls.is_empty() && self.submissions.is_empty())
+        self.has_room() && !(self.controls.is_empty() && self.submissions.is_empty())
     }
 
     /// How long the engine thread waits for something to arrive, in milliseconds.
@@ -194,7 +203,7 @@ impl Service {
                 truth.write(now.millis.0, step.seq, uuid, profile);
             }
         }
-        self.queued = Some(step);
+        self.queued.push_back(step);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the body of the loop of `step`")]
@@ -253,7 +262,7 @@ impl Service {
     pub(crate) fn is_idle(&self) -> bool {
         self.controls.is_empty()
             && self.submissions.is_empty()
-            && self.queued.is_none()
+            && self.queued.is_empty()
             && self.committing.is_none()
             && self.background.is_idle()
             && self.stations.are_idle()

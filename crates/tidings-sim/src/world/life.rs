@@ -18,7 +18,7 @@ impl World<'_> {
             return;
         };
         let next = Happening::Tick(service.epoch);
-        let can_step = service.queued.is_none();
+        let can_step = service.has_room();
         if can_step {
             self.step(Cause::Tick);
         }
@@ -157,7 +157,7 @@ impl World<'_> {
         if service.committing.is_some() {
             return false;
         }
-        let Some(step) = service.queued.take() else {
+        let Some(step) = service.queued.pop_front() else {
             return false;
         };
         #[cfg(planted)]
