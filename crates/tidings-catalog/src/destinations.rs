@@ -1,6 +1,7 @@
 //! The section `destinations`: one partner endpoint each, with its mappings and settings.
 
 mod details;
+mod get;
 mod mappings;
 
 use crate::context::Context;
@@ -17,16 +18,17 @@ use crate::value::{self, Value};
 use std::time::Duration;
 use tidings_model::limits::{LINGER_MAX, PROFILE_IDS_MAX, USERS_PER_MESSAGE_MAX};
 use tidings_model::{
-    DataSourceId, Destination, DestinationId, ExportUses, FailurePolicy, Status, TlsFiles,
+    DataSourceId, Destination, DestinationId, ExportUses, FailurePolicy, Method, Status, TlsFiles,
     Unsegment, Unsynced, WireSettings,
 };
 use tidings_rules::SegmentExports;
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "id",
     "name",
     "client_id",
     "url",
+    "method",
     "id_data_sources",
     "mappings",
     "signing",
@@ -55,6 +57,7 @@ const UNSEGMENT: [(&str, Unsegment); 3] = [
     ("batch", Unsegment::Batch),
     ("when_seen", Unsegment::WhenSeen),
 ];
+const METHODS: [(&str, Method); 2] = [("POST", Method::Post), ("GET", Method::Get)];
 const UNSYNCED: [(&str, Unsynced); 2] = [("skip", Unsynced::Skip), ("blank", Unsynced::Blank)];
 
 /// No more ids of one device are ever known; as a setting it is the same as "all".
@@ -85,6 +88,9 @@ pub(crate) fn read(
     let name = record.required("name", value::name);
     let client_id = record.required("client_id", value::name);
     let url = record.required("url", outside::url);
+    let method = record.or("method", Method::Post, |value, ctx| {
+        value.choice(&METHODS, ctx)
+    });
     let id_data_sources = record.or("id_data_sources", Vec::new(), |value, ctx| {
         Some(id_data_sources(value, referred.data_sources, ctx))
     });
@@ -108,10 +114,21 @@ pub(crate) fn read(
             value.duration(range, ctx)
         })
     };
+    let supports_unsegment = record.or("supports_unsegment", true, value::flag);
+    let (users_default, users_max) = match method {
+        Method::Post => (10, USERS_PER_MESSAGE_MAX),
+        Method::Get => (1, 1),
+    };
+    if method == Method::Get
+        && let (Some(text), Some(value)) = (&url, record.field("url"))
+    {
+        get::check(text, value, supports_unsegment, mappings.as_deref(), ctx);
+    }
     let second = Duration::from_secs(1);
     let millisecond = Duration::from_millis(1);
     Some(Destination {
-        max_users: number("max_users", 10, 1..=USERS_PER_MESSAGE_MAX),
+        method,
+        max_users: number("max_users", users_default, 1..=users_max),
         max_linger: duration("max_linger", second, Duration::ZERO..=LINGER_MAX),
         timeout: duration("timeout", 3 * second, millisecond..=TIMEOUT_MAX),
         retries: number("retries", 1, 0..=RETRIES_MAX),
@@ -124,7 +141,7 @@ pub(crate) fn read(
         unsegment: record.or("unsegment", Unsegment::Immediate, |value, ctx| {
             value.choice(&UNSEGMENT, ctx)
         }),
-        supports_unsegment: record.or("supports_unsegment", true, value::flag),
+        supports_unsegment,
         max_mappings: number("max_mappings", 1, 0..=MAX_MAPPINGS_MAX),
         batch: record.optional("batch", details::batch),
         export_labels,

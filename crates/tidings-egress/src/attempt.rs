@@ -34,6 +34,16 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// An attempt at something that cannot be sent.
+    pub(crate) fn refused(failure: Failure) -> Self {
+        Self {
+            result: Err(failure),
+            timings: Timings::default(),
+            reused: false,
+            bytes_read: 0,
+        }
+    }
+
     /// The stable name of the outcome for logs and counts, `snake_case`: `status_200`,
     /// `status_301_redirect_refused`, or the failure's class, `deadline_response`. How the body of
     /// a response ended is another matter: [`BodyEnd::as_str`].

@@ -101,7 +101,10 @@ impl Endpoint {
     /// Cancel safe: dropping the future closes the connection it uses and no other; the partner may
     /// have seen the request.
     pub async fn post(&self, request: &Request, timeout: Duration) -> Attempt {
-        let message = request.message(&self.target, &self.egress.user_agent);
+        let message = match request.message(&self.target, &self.egress.user_agent) {
+            Ok(message) => message,
+            Err(failure) => return Attempt::refused(failure),
+        };
         let sink = BodySink::excerpt(RESPONSE_BYTES_MAX);
         let (result, trace) = self.exchange(message, timeout, sink).await;
         Attempt {

@@ -109,6 +109,8 @@ macro_rules! classes {
 }
 
 classes! {
+    /// The URL of a GET request is longer than partners take, or cannot stand in a request line.
+    UrlRefused = "url_refused",
     /// The host, or an address it resolves to, may not be dialled.
     AddressRefused = "address_refused",
     /// The host, or an address it resolves to, is this machine's own, or where this server listens.

@@ -5,10 +5,14 @@
 //! the caller's own (signatures) in the order given. Names go out in title case (`X-Signature`,
 //! also when it was configured as `X-SIGNATURE`: header names have no case).
 
-use crate::target::Target;
+use crate::{
+    failure::{Failure, FailureClass},
+    target::Target,
+};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use http_body_util::Full;
+use tidings_model::limits::REQUEST_TARGET_BYTES_MAX;
 
 const ANY: HeaderValue = HeaderValue::from_static("*/*");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
@@ -19,20 +23,40 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 #[error("the header {0} cannot be set by configuration")]
 pub struct ReservedHeader(HeaderName);
 
-/// A POST, ready to be sent any number of times with the same bytes.
+/// A request, ready to be sent any number of times with the same bytes.
 #[derive(Clone, Debug)]
 pub struct Request {
-    body: Bytes,
+    content: Content,
     authorization: Option<HeaderValue>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// Where a request has what it tells.
+#[derive(Clone, Debug)]
+enum Content {
+    /// In the JSON body of a POST.
+    Body(Bytes),
+    /// In path and query of a GET.
+    Target(Bytes),
+}
+
 impl Request {
-    /// A request with this JSON body, exactly as it stands.
+    /// A GET of this path and query, exactly as they stand, in place of those of the endpoint. One that
+    /// cannot be sent fails each attempt as [`FailureClass::UrlRefused`].
+    #[must_use]
+    pub const fn get(target: Bytes) -> Self {
+        Self {
+            content: Content::Target(target),
+            authorization: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// A POST with this JSON body, exactly as it stands.
     #[must_use]
     pub const fn json(body: Bytes) -> Self {
         Self {
-            body,
+            content: Content::Body(body),
             authorization: None,
             headers: Vec::new(),
         }
@@ -62,13 +86,20 @@ impl Request {
         Ok(self)
     }
 
-    /// The body's bytes.
+    /// The bytes that tell something, which signatures cover: the body of a POST, path and query of a
+    /// GET.
     #[must_use]
-    pub const fn body(&self) -> &Bytes {
-        &self.body
+    pub const fn content(&self) -> &Bytes {
+        match &self.content {
+            Content::Body(bytes) | Content::Target(bytes) => bytes,
+        }
     }
 
-    pub(crate) fn message(&self, target: &Target, user_agent: &HeaderValue) -> Message {
+    pub(crate) fn message(
+        &self,
+        target: &Target,
+        user_agent: &HeaderValue,
+    ) -> Result<Message, Failure> {
         let mut headers = HeaderMap::with_capacity(7 + self.headers.len());
         headers.insert(header::HOST, target.authority.clone());
         headers.insert(header::USER_AGENT, user_agent.clone());
@@ -77,13 +108,42 @@ impl Request {
         if let Some(authorization) = &self.authorization {
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
-        headers.insert(header::CONTENT_TYPE, JSON);
-        headers.insert(header::CONTENT_LENGTH, self.body.len().into());
+        if let Content::Body(body) = &self.content {
+            headers.insert(header::CONTENT_TYPE, JSON);
+            headers.insert(header::CONTENT_LENGTH, body.len().into());
+        }
         for (name, value) in &self.headers {
             headers.append(name, value.clone());
         }
-        message(target, headers, self.body.clone())
+        match &self.content {
+            Content::Body(body) => Ok(message(target, headers, body.clone())),
+            Content::Target(bytes) => {
+                let mut message = message(target, headers, Bytes::new());
+                *message.method_mut() = Method::GET;
+                *message.uri_mut() = request_target(bytes)?;
+                Ok(message)
+            }
+        }
     }
+}
+
+fn request_target(bytes: &Bytes) -> Result<Uri, Failure> {
+    let refused = |detail: String| Failure {
+        class: FailureClass::UrlRefused,
+        detail,
+    };
+    if bytes.len() > REQUEST_TARGET_BYTES_MAX {
+        let detail = format!(
+            "path and query have {} bytes, the limit is {REQUEST_TARGET_BYTES_MAX}",
+            bytes.len()
+        );
+        return Err(refused(detail));
+    }
+    if bytes.first() != Some(&b'/') {
+        return Err(refused("the path does not begin with a slash".to_owned()));
+    }
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    Uri::try_from(text).map_err(|error| refused(error.to_string()))
 }
 
 /// What is handed to the HTTP connection.
@@ -142,6 +202,25 @@ mod tests {
         }
         let name = HeaderName::try_from("X-Signature").unwrap();
         assert!(Request::json(Bytes::new()).with_header(name, JSON).is_ok());
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_sent_is_refused() {
+        let check = |target: String| {
+            let refused = request_target(&Bytes::from(target)).unwrap_err();
+            (refused.class, refused.detail)
+        };
+        let (class, detail) = check(format!("/?{}", "x".repeat(REQUEST_TARGET_BYTES_MAX)));
+        assert_eq!(class, FailureClass::UrlRefused);
+        assert_eq!(detail, "path and query have 8194 bytes, the limit is 8192");
+        check("//h\n/".to_owned());
+        check("https://other.example/".to_owned());
+        check(String::new());
+        let longest = format!("/?{}", "x".repeat(REQUEST_TARGET_BYTES_MAX - 2));
+        assert_eq!(
+            request_target(&Bytes::from(longest.clone())).unwrap(),
+            longest.as_str()
+        );
     }
 
     #[test]

@@ -111,8 +111,11 @@ pub struct Destination {
     pub name: String,
     /// The account inside the partner's system, sent as `Client_ID`.
     pub client_id: String,
-    /// Where messages go: `https`, without user info or fragment.
+    /// Where messages go: `https`, without user info or fragment. With [`Method::Get`] a template, see
+    /// `template` in `tidings-wire`.
     pub url: String,
+    /// How messages are sent.
+    pub method: Method,
     /// The namespaces whose ids the partner knows; one message holds ids of one of them.
     pub id_data_sources: Vec<DataSourceId>,
     /// The segments it is told about.
@@ -302,6 +305,16 @@ impl Default for WireSettings {
             regions: true,
         }
     }
+}
+
+/// How messages are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// As JSON in the body of a POST.
+    #[default]
+    Post,
+    /// In the query of a GET, one user each.
+    Get,
 }
 
 /// How numbers are written on the wire.

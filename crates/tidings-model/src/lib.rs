@@ -17,8 +17,8 @@ pub mod time;
 
 pub use catalog::{
     Batch, Catalog, ClientCertificate, DataSource, DataSourceKind, Destination, FailurePolicy,
-    HashName, Mapping, Numbers, OAuth, OAuthCredentials, Segment, Signing, Status, TlsFiles, Trait,
-    TraitKind, Unsegment, Unsynced, WireSettings,
+    HashName, Mapping, Method, Numbers, OAuth, OAuthCredentials, Segment, Signing, Status,
+    TlsFiles, Trait, TraitKind, Unsegment, Unsynced, WireSettings,
 };
 pub use event::{AuthState, DeclaredId, Event, Signals};
 pub use export::{ExportBlock, ExportUse, ExportUses};

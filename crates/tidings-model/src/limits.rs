@@ -79,6 +79,8 @@ pub const CATALOG_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const USERS_PER_MESSAGE_MAX: u32 = 1_000;
 /// The longest that a user may wait for company in a message.
 pub const LINGER_MAX: Duration = Duration::from_secs(60);
+/// Bytes of path and query of a GET request: what servers take as a rule.
+pub const REQUEST_TARGET_BYTES_MAX: usize = 8 * 1024;
 /// Bytes read of a partner's response.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 /// Users of one destination whose turn is kept in memory; the rest wait on disk.

@@ -108,9 +108,40 @@ impl Checks {
         if !is_authorized {
             errors.push("Authorization: no valid bearer token".to_owned());
         }
-        let signature = self.check_signature(headers, body, &mut errors);
+        let signature = self.check_signature(headers, body, &mut errors, "body");
         let (message, valid) = self.check_message(headers, body, &mut errors);
+        self.verdict(is_authorized, signature, message, valid, errors)
+    }
 
+    /// Judges a GET request of this path and query, which tells this.
+    pub(crate) fn judge_get(
+        &self,
+        headers: &HeaderMap,
+        target: &str,
+        told: Option<Message>,
+        is_authorized: bool,
+    ) -> Verdict {
+        let mut errors = Vec::new();
+        if !is_authorized {
+            errors.push("Authorization: no valid bearer token".to_owned());
+        }
+        let signature =
+            self.check_signature(headers, target.as_bytes(), &mut errors, "path and query");
+        let valid = told.is_some();
+        if !valid {
+            errors.push("path and query are not of the template".to_owned());
+        }
+        self.verdict(is_authorized, signature, told, valid, errors)
+    }
+
+    fn verdict(
+        &self,
+        is_authorized: bool,
+        signature: SignatureCheck,
+        message: Option<Message>,
+        valid: bool,
+        errors: Vec<String>,
+    ) -> Verdict {
         let is_signed = self.signatures.is_empty() || signature == SignatureCheck::Ok;
         let (outcome, answer) = if !is_authorized {
             let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
@@ -139,8 +170,9 @@ impl Checks {
     fn check_signature(
         &self,
         headers: &HeaderMap,
-        body: &[u8],
+        signed: &[u8],
         errors: &mut Vec<String>,
+        what: &str,
     ) -> SignatureCheck {
         let mut found = SignatureCheck::None;
         let mut is_missing = false;
@@ -156,10 +188,10 @@ impl Checks {
                     .iter()
                     .filter_map(|value| value.to_str().ok())
             };
-            let is_match = values().any(|value| keys.iter().any(|key| key.verify(body, value)));
+            let is_match = values().any(|value| keys.iter().any(|key| key.verify(signed, value)));
             if !is_match {
                 found = SignatureCheck::Bad;
-                errors.push(format!("{name}: the signature does not match the body"));
+                errors.push(format!("{name}: the signature does not match the {what}"));
             } else if found == SignatureCheck::None {
                 found = SignatureCheck::Ok;
             }

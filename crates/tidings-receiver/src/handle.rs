@@ -87,18 +87,40 @@ fn unread(error: BodyError) -> Result<Verdict, Cut> {
 }
 
 fn judge(shared: &Shared, parts: &Parts, body: &Bytes) -> Verdict {
-    let is_post = parts.method == Method::POST;
-    if !is_post {
-        let errors = vec![format!("the method is {}, not POST", parts.method)];
-        return Verdict::refused(Outcome::Invalid, not_allowed("POST"), errors);
+    let is_token_request = parts.uri.path() == TOKEN_PATH;
+    if parts.method == Method::GET
+        && !is_token_request
+        && let Some(template) = &shared.get
+    {
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or("", |target| target.as_str());
+        let told = template.read(target);
+        return shared
+            .checks
+            .judge_get(&parts.headers, target, told, is_authorized(shared, parts));
     }
-    if parts.uri.path() == TOKEN_PATH {
+    if parts.method != Method::POST || (shared.get.is_some() && !is_token_request) {
+        let wanted = if shared.get.is_some() && !is_token_request {
+            "GET"
+        } else {
+            "POST"
+        };
+        let errors = vec![format!("the method is {}, not {wanted}", parts.method)];
+        return Verdict::refused(Outcome::Invalid, not_allowed(wanted), errors);
+    }
+    if is_token_request {
         return judge_token_request(shared, parts, body);
     }
+    shared
+        .checks
+        .judge(&parts.headers, body, is_authorized(shared, parts))
+}
+
+fn is_authorized(shared: &Shared, parts: &Parts) -> bool {
     let tokens = shared.tokens.as_ref();
-    let is_authorized =
-        tokens.is_none_or(|tokens| tokens.is_authorized(&parts.headers, Instant::now()));
-    shared.checks.judge(&parts.headers, body, is_authorized)
+    tokens.is_none_or(|tokens| tokens.is_authorized(&parts.headers, Instant::now()))
 }
 
 fn judge_token_request(shared: &Shared, parts: &Parts, body: &Bytes) -> Verdict {

@@ -83,6 +83,7 @@ pub async fn start(settings: ReceiverSettings) -> Result<Running, StartError> {
             settings.strictness,
             settings.destination_key,
         ),
+        get: settings.get,
         tokens: settings.oauth.map(TokenIssuer::new),
         counters: Counters::default(),
         seen: SeenBodies::default(),

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tidings_model::SecretRef;
-use tidings_wire::{Hash, Key, Options};
+use tidings_wire::{Hash, Key, Options, template::Template};
 
 /// Called with every request, in the task that serves it and before it is answered: be quick, and
 /// do not block.
@@ -33,6 +33,8 @@ pub struct ReceiverSettings {
     pub verify: Vec<VerifyRule>,
     /// Demands bearer tokens and issues them at `/oauth2/token`.
     pub oauth: Option<OAuthSettings>,
+    /// Takes GET requests whose path and query are of this template, instead of POST.
+    pub get: Option<Template>,
     /// What goes wrong on purpose.
     pub faults: Vec<Fault>,
     /// Seed of the faults' rates: the same requests in the same order meet the same faults.
@@ -57,6 +59,7 @@ impl Default for ReceiverSettings {
             tls_names: Vec::new(),
             verify: Vec::new(),
             oauth: None,
+            get: None,
             faults: Vec::new(),
             seed: 0,
             record: None,
@@ -76,6 +79,7 @@ impl fmt::Debug for ReceiverSettings {
             .field("tls_names", &self.tls_names)
             .field("verify", &self.verify)
             .field("oauth", &self.oauth)
+            .field("get", &self.get)
             .field("faults", &self.faults)
             .field("seed", &self.seed)
             .field("record", &self.record)

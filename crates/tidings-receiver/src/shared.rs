@@ -19,11 +19,14 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
+use tidings_wire::template::Template;
 use tokio::sync::{broadcast, watch};
 
 /// The state of a running receiver. Locks in it are held for a moment and never across an await.
 pub(crate) struct Shared {
     pub(crate) checks: Checks,
+    /// What GET requests look like, if they are taken.
+    pub(crate) get: Option<Template>,
     pub(crate) tokens: Option<TokenIssuer>,
     pub(crate) counters: Counters,
     pub(crate) seen: SeenBodies,

@@ -26,7 +26,9 @@ use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId, Outcome, Tak
 use tidings_egress::{Attempt, Request, Response};
 #[cfg(planted)]
 use tidings_model::planted::{self, Planted};
-use tidings_model::{DataSourceId, Destination, DeviceUuid, FailurePolicy, Millis, Timestamp};
+use tidings_model::{
+    DataSourceId, Destination, DeviceUuid, FailurePolicy, Method, Millis, Timestamp,
+};
 
 /// The time, twice: the clock of events, and the one that network deadlines and pauses go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,8 +274,12 @@ impl Courier {
             return;
         };
         let users = objects.iter().map(|(_, bytes)| &bytes[..]);
-        let body = format.message(now, namespace, users);
-        let request = self.signatures.sign(now, Bytes::from(body));
+        let content = Bytes::from(format.message(now, namespace, users));
+        let unsigned = match self.destination.method {
+            Method::Post => Request::json(content),
+            Method::Get => Request::get(content),
+        };
+        let request = self.signatures.sign(now, unsigned);
         let outgoing = Outgoing {
             request: Arc::new(request),
             users: objects.len(),
@@ -292,14 +298,14 @@ impl Courier {
         let request = Arc::clone(&outgoing.request);
         #[cfg(planted)]
         let request = if planted::is(Planted::RetryRebuilt) && outgoing.failure.is_some() {
-            let mut body = request.body().to_vec();
+            let mut body = request.content().to_vec();
             body.push(b' ');
             Arc::new(Request::json(Bytes::from(body)))
         } else {
             request
         };
         add(&self.stats.attempts, 1);
-        add(&self.stats.bytes_sent, request.body().len());
+        add(&self.stats.bytes_sent, request.content().len());
         let kind = outgoing.log.kind;
         self.errands.push_back(Errand::Attempt {
             message,
@@ -332,7 +338,7 @@ impl Courier {
             };
             outgoing
                 .log
-                .push(outgoing.request.body(), attempt, delivered);
+                .push(outgoing.request.content(), attempt, delivered);
             outgoing.failure = (outcome != Outcome::Acknowledged).then(|| match attempt {
                 Ok(attempt) => match &attempt.result {
                     Ok(_) => attempt.outcome(),

@@ -2,13 +2,18 @@
 //! destination, prepared once.
 
 use tidings_engine::UserObject;
-use tidings_model::{DataSourceId, Destination, DeviceUuid, HashName, Numbers, Timestamp};
-use tidings_wire as wire;
+use tidings_model::{DataSourceId, Destination, DeviceUuid, HashName, Method, Numbers, Timestamp};
+use tidings_wire::{
+    self as wire,
+    template::{Template, Values},
+};
 
 /// How one destination's messages are written.
 #[derive(Debug)]
 pub struct MessageFormat {
     options: wire::Options,
+    /// Of a destination that takes GET requests.
+    template: Option<Template>,
     client_id: String,
     destination_id: String,
 }
@@ -19,6 +24,10 @@ impl MessageFormat {
     pub fn new(destination: &Destination) -> Self {
         let settings = &destination.wire;
         Self {
+            // The catalog was read with the same parser.
+            template: (destination.method == Method::Get)
+                .then(|| Template::parse(&destination.url).ok())
+                .flatten(),
             options: wire::Options {
                 numbers: match settings.numbers {
                     Numbers::String => wire::Numbers::Strings,
@@ -36,11 +45,21 @@ impl MessageFormat {
         }
     }
 
-    /// Encodes one user object; `None` if it has no segments, which is never sent.
+    /// How its messages are sent.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        match self.template {
+            Some(_) => Method::Get,
+            None => Method::Post,
+        }
+    }
+
+    /// Encodes one user object, whose id is of this namespace; `None` if it has no segments, which is never sent.
     #[must_use]
     pub fn user(
         &self,
         uuid: &DeviceUuid,
+        namespace: DataSourceId,
         regions: &[u32],
         evaluated: Timestamp,
         object: &UserObject<'_>,
@@ -70,20 +89,35 @@ impl MessageFormat {
             segments: &segments,
         };
         let mut out = Vec::new();
+        if let Some(template) = &self.template {
+            let values = Values {
+                user: &user,
+                data_source: number(namespace),
+                client_id: &self.client_id,
+                destination_id: &self.destination_id,
+            };
+            template.write(&values, &mut out);
+            return (!segments.is_empty()).then_some(out);
+        }
         wire::encode::encode_user(&self.options, &user, &mut out).ok()?;
         Some(out)
     }
 
-    /// Puts user objects together into one message built at `now`. Empty only if `users` is.
+    /// Puts user objects together into one message built at `now`: the body of a POST, or path and query of
+    /// a GET, which has one user. Empty only if `users` is.
     #[must_use]
     pub fn message<'a, I>(&self, now: Timestamp, namespace: DataSourceId, users: I) -> Vec<u8>
     where
         I: IntoIterator<Item = &'a [u8]>,
         I::IntoIter: Clone,
     {
+        if self.template.is_some() {
+            let user = users.into_iter().next();
+            return user.map(<[u8]>::to_vec).unwrap_or_default();
+        }
         let head = wire::Head {
             process_time: now.0,
-            user_dpid: (namespace != DataSourceId::NONE).then_some(namespace.0),
+            user_dpid: number(namespace),
             client_id: &self.client_id,
             destination_id: &self.destination_id,
         };
@@ -93,6 +127,10 @@ impl MessageFormat {
             Err(_) => Vec::new(),
         }
     }
+}
+
+fn number(namespace: DataSourceId) -> Option<u32> {
+    (namespace != DataSourceId::NONE).then_some(namespace.0)
 }
 
 /// The hash function of the wire crate for one of the catalog.

@@ -6,7 +6,6 @@ use crate::{
     secret::{SecretError, read_secret},
 };
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use tidings_egress::Request;
 use tidings_model::{Signing, Timestamp};
@@ -68,23 +67,24 @@ impl Signatures {
         self.0.store(newer.0.into_inner());
     }
 
-    /// A request with these exact bytes and one header for every entry in force at `now`.
-    pub(crate) fn sign(&self, now: Timestamp, body: Bytes) -> Request {
-        let mut request = Request::json(body.clone());
+    /// The request with one header for every entry in force at `now`.
+    pub(crate) fn sign(&self, now: Timestamp, unsigned: Request) -> Request {
+        let content = unsigned.content().clone();
+        let mut request = unsigned.clone();
         for entry in self.0.load().iter() {
             if entry.not_before.is_some_and(|from| now < from)
                 || entry.not_after.is_some_and(|until| now >= until)
             {
                 continue;
             }
-            let signature = entry.key.sign(&body);
+            let signature = entry.key.sign(&content);
             let Ok(value) = HeaderValue::from_bytes(signature.as_bytes()) else {
                 continue;
             };
             request = match request.with_header(entry.header.clone(), value) {
                 Ok(signed) => signed,
                 // The name was checked when the entry was made.
-                Err(_reserved) => return Request::json(body),
+                Err(_reserved) => return unsigned,
             };
         }
         request

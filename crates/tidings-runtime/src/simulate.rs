@@ -16,7 +16,7 @@ use tidings_collect::{Subject, Submitted};
 use tidings_dispatch::{Action, Dispatcher, Kind, Outcome};
 use tidings_engine::{CompileError, Moment, why::Why};
 use tidings_model::{
-    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, Millis, SegmentId, Timestamp,
+    Catalog, DataSourceId, DestinationId, DeviceUuid, Event, Method, Millis, SegmentId, Timestamp,
 };
 
 /// A message that would be sent.
@@ -28,7 +28,9 @@ pub struct SentMessage<'a> {
     pub destination: DestinationId,
     /// What it is part of.
     pub kind: Kind,
-    /// The exact bytes.
+    /// How.
+    pub method: Method,
+    /// The exact bytes: the body of a POST, path and query of a GET.
     pub body: &'a [u8],
 }
 
@@ -324,6 +326,7 @@ impl Simulation {
                         time: moment.now,
                         destination: id,
                         kind,
+                        method: format.method(),
                         body: &body,
                     });
                 }

@@ -90,6 +90,7 @@ pub mod message;
 mod number;
 pub mod options;
 pub mod sign;
+pub mod template;
 
 pub use decode::{DecodeError, Decoded, Decoder};
 pub use encode::{Head, Segment, SegmentRef, Status, User};

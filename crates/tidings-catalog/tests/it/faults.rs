@@ -514,6 +514,34 @@ fn signing_oauth_batch_and_wire() {
         "signing: [{ secret: env:K, not_before: 2026-01-02T00:00:00Z, not_after: 2026-01-01T00:00:00Z }]",
         "D.signing[0].not_after: 2026-01-01T00:00:00Z is not after `not_before`, 2026-01-02T00:00:00Z",
     );
+    let get = |query: &str, expected: &str| {
+        check_destination(
+            &format!("method: GET\nurl: 'https://d.example/x{query}'"),
+            expected,
+        );
+    };
+    get("?s=<SEGMENT_LIST>&r=<REMOVED_SEGMENT_LIST>&u=<DP_UUID>", "");
+    get(
+        "?s=<SEGMENT_LIST>&r=<REMOVED_SEGMENTS_LIST>",
+        "D.url: <REMOVED_SEGMENTS_LIST> is no macro (there are SEGMENT_LIST, REMOVED_SEGMENT_LIST, DP_UUID, UUID, DPID, ORDER_ID, PIDALIAS, TIMESTAMP)",
+    );
+    get("/<UUID>", "D.url: macros stand in the query, after `?`");
+    get(
+        "?u=<UUID>&s=<SEGMENT_LIST>",
+        "D.url: no user could be told to have left a segment (add `<REMOVED_SEGMENT_LIST>`, or write `supports_unsegment: false`)",
+    );
+    get(
+        "?r=<REMOVED_SEGMENT_LIST>&s=<SEGMENT_LIST>",
+        "D.url: the partner could not tell users apart (add `<DP_UUID>`, or `<UUID>`)",
+    );
+    get(
+        "?r=<REMOVED_SEGMENT_LIST>&u=<UUID>",
+        "D.url: with GET the URL says which segments a user is in (add `<SEGMENT_LIST>` to its query)",
+    );
+    check_destination(
+        "method: GET\nmax_users: 2\nurl: https://d.example/?r=<REMOVED_SEGMENT_LIST>&u=<UUID>&s=<SEGMENT_LIST>",
+        "D.max_users: `2` is not between 1 and 1",
+    );
     check_destination(
         "oauth: { token_url: https://d.example/t }",
         "D.oauth: credentials are missing: `client_id` and `client_secret`, or `basic_raw`",

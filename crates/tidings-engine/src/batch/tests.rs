@@ -60,6 +60,7 @@ fn catalog() -> Catalog {
             name: String::new(),
             client_id: "c".to_owned(),
             url: "https://partner.example/".to_owned(),
+            method: tidings_model::Method::Post,
             id_data_sources: vec![NAMESPACES[0]],
             mappings: (1..6).map(mapping).collect(),
             signing: Vec::new(),

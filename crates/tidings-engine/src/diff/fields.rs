@@ -5,9 +5,9 @@
 use super::FieldChange;
 use std::{fmt::Display, time::Duration};
 use tidings_model::{
-    Batch, DataSource, DataSourceKind, Destination, FailurePolicy, HashName, Mapping, Numbers,
-    OAuth, OAuthCredentials, Segment, Signing, Status, TlsFiles, Trait, TraitKind, Unsegment,
-    Unsynced, WireSettings,
+    Batch, DataSource, DataSourceKind, Destination, FailurePolicy, HashName, Mapping, Method,
+    Numbers, OAuth, OAuthCredentials, Segment, Signing, Status, TlsFiles, Trait, TraitKind,
+    Unsegment, Unsynced, WireSettings,
 };
 
 /// Collects fields that differ.
@@ -130,6 +130,7 @@ pub(super) fn of_destination(old: &Destination, new: &Destination) -> Vec<FieldC
         name,
         client_id,
         url,
+        method,
         id_data_sources,
         // Entries of their own.
         mappings: _,
@@ -156,6 +157,13 @@ pub(super) fn of_destination(old: &Destination, new: &Destination) -> Vec<FieldC
     fields.plain("name", name, &new.name);
     fields.plain("client_id", client_id, &new.client_id);
     fields.add("url", url, &new.url, |url| show_url(url));
+    fields.add("method", method, &new.method, |method| {
+        let name = match method {
+            Method::Post => "POST",
+            Method::Get => "GET",
+        };
+        name.to_owned()
+    });
     fields.add(
         "id_data_sources",
         id_data_sources,

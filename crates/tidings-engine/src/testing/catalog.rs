@@ -90,6 +90,7 @@ fn destination(id: u32, rest: &str) -> Destination {
         name: String::new(),
         client_id: String::new(),
         url: String::new(),
+        method: tidings_model::Method::Post,
         id_data_sources: Vec::new(),
         mappings: Vec::new(),
         signing: Vec::new(),

@@ -102,6 +102,7 @@ fn destination(mappings: Vec<Mapping>) -> Destination {
         name: String::new(),
         client_id: String::new(),
         url: String::new(),
+        method: tidings_model::Method::Post,
         id_data_sources: vec![DataSourceId(5)],
         mappings,
         signing: Vec::new(),

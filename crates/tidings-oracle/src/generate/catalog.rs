@@ -121,6 +121,7 @@ fn destination(
         name: format!("destination {id}"),
         client_id: format!("client-{id}"),
         url: format!("https://partner-{id}.example/segments"),
+        method: tidings_model::Method::Post,
         id_data_sources,
         mappings: mappings(random, features, start, segments),
         signing: Vec::new(),

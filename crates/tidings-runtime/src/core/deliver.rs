@@ -99,7 +99,7 @@ impl Core {
         let mut objects = Vec::new();
         let regions: Vec<u32> = profile.regions.iter().map(|region| region.0).collect();
         let emit = |object: UserObject<'_>| {
-            objects.extend(format.user(uuid, &regions, profile.evaluated, &object));
+            objects.extend(format.user(uuid, namespace, &regions, profile.evaluated, &object));
         };
         let engine = &mut self.engine;
         let flight = match kind {

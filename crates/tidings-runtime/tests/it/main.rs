@@ -14,6 +14,7 @@ mod attempts;
 mod batches;
 mod batches_simulated;
 mod erasure;
+mod get;
 mod masking;
 mod removals;
 mod support;

@@ -42,7 +42,7 @@ impl World<'_> {
                     } => {
                         let retries = station.courier.destination().retries;
                         let task = station.task;
-                        let body = request.body().clone();
+                        let body = request.content().clone();
                         let which = Try {
                             epoch,
                             task,

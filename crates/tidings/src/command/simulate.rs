@@ -13,7 +13,7 @@ use tidings_collect::{Line, Subject, Submitted, parse_line};
 use tidings_dispatch::Kind;
 use tidings_egress::AddressPolicy;
 use tidings_engine::MappingChanges;
-use tidings_model::{Catalog, DeviceUuid, SegmentId, Timestamp, limits};
+use tidings_model::{Catalog, DeviceUuid, Method, SegmentId, Timestamp, limits};
 use tidings_runtime::{
     core::{ActiveCatalog, PrivacyRequest},
     simulate::{SentMessage, Simulation},
@@ -235,6 +235,7 @@ fn print(out: &mut dyn Write, sent: SentMessage<'_>) -> io::Result<()> {
         time,
         destination,
         kind,
+        method,
         body,
     } = sent;
     let kind = match kind {
@@ -243,8 +244,19 @@ fn print(out: &mut dyn Write, sent: SentMessage<'_>) -> io::Result<()> {
     };
     write!(
         out,
-        r#"{{"time":"{time}","destination":{destination},"kind":"{kind}","body":"#
+        r#"{{"time":"{time}","destination":{destination},"kind":"{kind}","#
     )?;
-    out.write_all(body)?;
+    match method {
+        Method::Post => {
+            out.write_all(br#""body":"#)?;
+            out.write_all(body)?;
+        }
+        // Nothing in it needs an escape.
+        Method::Get => {
+            out.write_all(br#""get":""#)?;
+            out.write_all(body)?;
+            out.write_all(b"\"")?;
+        }
+    }
     out.write_all(b"}\n")
 }
