@@ -21,7 +21,7 @@ use tidings_collect::Entry;
 use tidings_dispatch::Hint;
 use tidings_engine::Moment;
 use tidings_model::{DestinationId, DeviceUuid};
-use tidings_store::{Store, StoreError};
+use tidings_store::{RecordKind, Store, StoreError};
 
 pub(super) struct EngineThread {
     pub(super) core: Core,
@@ -277,6 +277,7 @@ impl EngineThread {
                 core.abandon(destination, store)?;
                 if core.catalog().compiled.destination(destination).is_none() {
                     self.background.forget([destination]);
+                    self.resends.forget(destination, batch);
                 }
             }
             Control::ForgetOthers => {
@@ -284,6 +285,11 @@ impl EngineThread {
                 left.extend(store.destinations_with_undelivered()?);
                 left.retain(|id| core.catalog().compiled.destination(*id).is_none());
                 self.background.forget(left);
+                for destination in store.destinations_with(RecordKind::Resends)? {
+                    if core.catalog().compiled.destination(destination).is_none() {
+                        self.resends.forget(destination, batch);
+                    }
+                }
             }
             Control::Sweep { done } => self.background.sweep(done),
             Control::Stop => {}

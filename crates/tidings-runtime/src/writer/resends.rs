@@ -67,6 +67,12 @@ impl Resends {
         resend
     }
 
+    /// Removes the resend of a destination that is gone.
+    pub(super) fn forget(&mut self, destination: DestinationId, batch: &mut Batch) {
+        self.running.retain(|(id, _)| *id != destination);
+        batch.delete_resend(destination);
+    }
+
     /// Puts the next pairs back, if it is time for that. Destinations take turns.
     pub(super) fn step(
         &mut self,
@@ -84,10 +90,12 @@ impl Resends {
             return Ok(());
         };
         self.next = Millis(now.0.saturating_add(PAGE_EVERY_MS));
-        // What is left of a destination that is gone is removed, not sent.
-        let is_known = core.catalog().compiled.destination(destination).is_some();
-        let limit = if is_known { PAGE } else { 0 };
-        let pairs = store.undelivered(destination, resend.after.as_ref(), limit)?;
+        if core.catalog().compiled.destination(destination).is_none() {
+            // What is left of a destination that is gone is removed, not sent.
+            self.forget(destination, batch);
+            return Ok(());
+        }
+        let pairs = store.undelivered(destination, resend.after.as_ref(), PAGE)?;
         for (uuid, _) in &pairs {
             match core.resend(moment, destination, uuid, store, batch, &mut *hint)? {
                 Resent::Waiting => resend.resent += 1,

@@ -8,7 +8,7 @@ use std::{
 };
 use tidings_model::{Catalog, DestinationId, Timestamp};
 use tidings_runtime::Server;
-use tidings_store::{Batch, Resend, Store, StoreSettings};
+use tidings_store::{Batch, RecordKind, Resend, Store, StoreSettings};
 
 const START: &str = "2016-07-27T16:00:00Z";
 
@@ -229,6 +229,30 @@ async fn a_resend_goes_on_after_a_restart() {
     users.sort();
     assert_eq!(users, ["id3", "id4"]);
     server.stop().await.unwrap();
+}
+
+/// The destinations that the store has a resend of.
+fn resends_on_disk(dir: &Path) -> Vec<DestinationId> {
+    let store = Store::open(dir, &StoreSettings::default()).unwrap();
+    store.destinations_with(RecordKind::Resends).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resend_goes_with_its_destination() {
+    let dir = tempfile::tempdir().unwrap();
+    let partner = Partner::start().await;
+    let server = failed(dir.path(), &partner, "drop", 1).await;
+    partner.set_faults(&[]);
+    admin(&server, "POST", "/undelivered/resend").await;
+    resent(&server).await;
+    server.stop().await.unwrap();
+    assert_eq!(resends_on_disk(dir.path()), [DestinationId(7)]);
+
+    let mut other = partner_catalog(&partner, "drop");
+    other.destinations[0].id = DestinationId(8);
+    let server = serve(dir.path(), other, &partner, START).await.unwrap();
+    server.stop().await.unwrap();
+    assert_eq!(resends_on_disk(dir.path()), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

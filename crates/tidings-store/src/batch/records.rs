@@ -55,4 +55,9 @@ impl Batch {
             |out| resend.encode(out),
         );
     }
+
+    /// Removes what is known of the resend of a destination.
+    pub fn delete_resend(&mut self, destination: DestinationId) {
+        self.push(DELETE, |out| records::put_resend(out, destination), |_| {});
+    }
 }
