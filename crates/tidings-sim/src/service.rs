@@ -186,7 +186,7 @@ impl Service {
         let mut hint = |new: DestinationHint| hints.push((new.destination, new.hint));
         let background = &mut self.background;
         infallible(background.wake(moment, false, core, rows, changes, &mut hint));
-        if cause == Cause::Tick {
+        if cause == Cause::Tick && disk.durable >= self.seq {
             infallible(background.forget_step(core, rows, changes));
             step.swept = infallible(background.sweep_step(moment, core, rows, changes, &mut hint));
         }

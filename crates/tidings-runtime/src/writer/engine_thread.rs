@@ -144,7 +144,9 @@ impl EngineThread {
         let millis = self.clock.millis();
         self.resends
             .step(millis, moment, core, store, batch, &mut hint)?;
-        if is_tick {
+        // Both read what is on disk: a row that is still on its way there would be passed over.
+        let is_settled = self.durable.load(Ordering::Acquire) >= self.seq;
+        if is_tick && is_settled {
             self.background.forget_step(core, store, batch)?;
             let swept = self
                 .background
