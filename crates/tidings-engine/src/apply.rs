@@ -8,6 +8,7 @@ use crate::{
     send::{self, Cause},
     time,
 };
+use smallvec::{Array, SmallVec};
 use tidings_model::{
     DataSourceId, DeclaredId, DestinationId, Event, RegionId, SegmentId, Timestamp, TraitKind,
     limits, planted,
@@ -484,7 +485,7 @@ fn see_region(regions: &mut Vec<RegionId>, region: RegionId) {
 }
 
 /// Removes `id` from an ascending list; true if it was there.
-pub(crate) fn remove_sorted<T: Ord>(list: &mut Vec<T>, id: &T) -> bool {
+pub(crate) fn remove_sorted<A: Array<Item: Ord>>(list: &mut SmallVec<A>, id: &A::Item) -> bool {
     match list.binary_search(id) {
         Ok(at) => {
             list.remove(at);
@@ -495,7 +496,7 @@ pub(crate) fn remove_sorted<T: Ord>(list: &mut Vec<T>, id: &T) -> bool {
 }
 
 /// Inserts `id` into an ascending list of distinct elements.
-pub(crate) fn insert_sorted<T: Ord>(list: &mut Vec<T>, id: T) {
+pub(crate) fn insert_sorted<A: Array<Item: Ord>>(list: &mut SmallVec<A>, id: A::Item) {
     if let Err(at) = list.binary_search(&id) {
         list.insert(at, id);
     }

@@ -18,10 +18,14 @@ use crate::{
     CompiledCatalog, CompiledDestination, Engine, Flight, FlightObject, Moment, Profile,
     UserObject,
     apply::{insert_sorted, remove_sorted},
-    profile::{Baseline, BatchState, DestinationState, IdKey, OwedZero, ProfileId},
+    profile::{Baseline, BatchState, DestinationState, IdKey, OwedZero, ProfileId, SegmentIds},
     send,
-    tell::{SegmentEntry, merge_shared_values, newest_ids, push_entries, record_told, same_value},
+    tell::{
+        Entries, SegmentEntry, merge_shared_values, newest_ids, push_entries, record_told,
+        same_value,
+    },
 };
+use smallvec::SmallVec;
 use tidings_model::{DataSourceId, DestinationId, SegmentId, Timestamp};
 
 /// A pair of destination and device entered or left the set of changes since the last batch.
@@ -100,22 +104,22 @@ impl Engine {
             return None;
         }
         let changes = Changes::new(destination, profile, namespace, Horizon::Now(now));
-        let ones: Vec<_> = changes.entered().collect();
-        let left: Vec<_> = changes.left().collect();
-        let mut objects = Vec::new();
-        let mut entries = Vec::new();
+        let ones: SegmentIds = changes.entered().collect();
+        let left: SegmentIds = changes.left().collect();
+        let mut objects: SmallVec<[FlightObject; 1]> = SmallVec::new();
+        let mut entries = Entries::new();
         for id in newest_ids(profile, namespace) {
             let newest = send::gets_ones(destination, profile, id);
             let gets_ones = newest && !ones.is_empty();
             let mut zeros = if changes.hears_zeros(id) {
                 left.clone()
             } else {
-                Vec::new()
+                SegmentIds::new()
             };
             for segment in changes.owed(id) {
                 insert_sorted(&mut zeros, segment);
             }
-            zeros.retain(|&zero| newest || changes.zero_tells(zero));
+            zeros.retain(|&mut zero| newest || changes.zero_tells(zero));
             if !gets_ones && zeros.is_empty() {
                 continue;
             }
@@ -144,7 +148,7 @@ impl Engine {
         (!objects.is_empty()).then_some(Flight {
             // It answers no touch: any that comes meanwhile is still to be told.
             seq: 0,
-            ones: if told { ones } else { Vec::new() },
+            ones: if told { ones } else { SegmentIds::new() },
             objects,
         })
     }
@@ -217,7 +221,7 @@ impl BatchState {
         {
             Ok(at) => at,
             Err(at) => {
-                let segments = Vec::new();
+                let segments = SegmentIds::new();
                 self.baselines.insert(
                     at,
                     Baseline {
@@ -410,7 +414,7 @@ fn forget_unmapped(destination: &CompiledDestination, profile: &mut Profile, now
         told.filter(|segment| !is_in(segment)).copied().collect()
     };
     for baseline in &mut profile.destination_mut(destination.id).batch.baselines {
-        baseline.segments.retain(|&segment| {
+        baseline.segments.retain(|&mut segment| {
             let over = opted_out && destination.ended(segment, now);
             !over && !left.contains(&segment) && !destination.mappings_of(segment).is_empty()
         });
@@ -484,7 +488,7 @@ fn keep_shared_values(
     now: Timestamp,
 ) {
     let current: Vec<_> = send::ones(destination, profile, now).collect();
-    let mut still = Vec::new();
+    let mut still = Entries::new();
     push_entries(&mut still, destination, &current, true, now);
     for entry in entries.iter_mut().filter(|entry| !entry.active) {
         entry.active = still.iter().any(|one| same_value(one, entry));

@@ -158,10 +158,10 @@ fn forget_deleted_segments(catalog: &CompiledCatalog, profile: &mut Profile) {
     let exists = |id: SegmentId| catalog.segment_index(id).is_some();
     profile.segments.retain(|state| exists(state.id));
     for destination in &mut profile.destinations {
-        destination.told.retain(|&id| exists(id));
+        destination.told.retain(|&mut id| exists(id));
         destination.owed.retain(|zero| exists(zero.segment));
         for baseline in &mut destination.batch.baselines {
-            baseline.segments.retain(|&id| exists(id));
+            baseline.segments.retain(|&mut id| exists(id));
         }
     }
     forget_refused_zeros(catalog, profile);
@@ -178,7 +178,7 @@ pub(crate) fn forget_refused_zeros(catalog: &CompiledCatalog, profile: &mut Prof
         if compiled.is_some_and(|compiled| !compiled.supports_unsegment) {
             let owed = std::mem::take(&mut state.owed);
             let is_owed = |id| owed.iter().any(|zero| zero.segment == id);
-            state.told.retain(|&id| !is_owed(id));
+            state.told.retain(|&mut id| !is_owed(id));
         }
     }
 }

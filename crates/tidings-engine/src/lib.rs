@@ -40,7 +40,7 @@ pub use compiled::{
     MappingChanges,
 };
 pub use profile::{
-    Baseline, BatchState, DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId,
-    SegmentState, TraitState,
+    Baseline, BatchState, DayCount, Days, DestinationState, IdKey, OwedZero, Pending, Profile,
+    ProfileId, SegmentIds, SegmentState, TraitState,
 };
 pub use tell::{Flight, FlightObject, SegmentEntry, Settled, UserObject};

@@ -11,9 +11,16 @@
 //! - a destination's `batch.marked` is set exactly while its next batch has something to tell, now or
 //!   on a later day.
 
+use smallvec::SmallVec;
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, RegionId, SegmentId, Timestamp, TraitId, UtcDay,
 };
+
+/// Realisations per day. Most traits are realised on few days; these need no memory of their own.
+pub type Days = SmallVec<[DayCount; 2]>;
+
+/// Segments of one destination: few, as a rule.
+pub type SegmentIds = SmallVec<[SegmentId; 4]>;
 
 /// What is known about one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +67,7 @@ pub struct TraitState {
     /// Realisations on days before those in `days`, which no rule needs to tell apart any more.
     pub older: u32,
     /// Realisations per day, ascending, for as long as a rule looks back, and at least for 30 days.
-    pub days: Vec<DayCount>,
+    pub days: Days,
 }
 
 /// Realisations of a trait on one day.
@@ -110,11 +117,11 @@ pub struct DestinationState {
     pub id: DestinationId,
     /// Segments of which a Status 1 may have reached the partner and no later Status 0 was
     /// acknowledged, ascending.
-    pub told: Vec<SegmentId>,
+    pub told: SegmentIds,
     /// Ids under which a Status 1 may have reached the partner, ever, ascending.
-    pub told_ids: Vec<IdKey>,
+    pub told_ids: SmallVec<[IdKey; 8]>,
     /// Zeros that the partner has not acknowledged, ascending by segment and id.
-    pub owed: Vec<OwedZero>,
+    pub owed: SmallVec<[OwedZero; 2]>,
     /// The last message about the device was given up, and the pair is listed as undelivered.
     pub undelivered: bool,
     /// Something that time changed is to be told when the device is seen again.
@@ -142,7 +149,7 @@ pub struct Baseline {
     /// The namespace.
     pub namespace: DataSourceId,
     /// Segments told with Status 1 and not with Status 0 since, ascending.
-    pub segments: Vec<SegmentId>,
+    pub segments: SegmentIds,
 }
 
 /// A Status 0 that a partner has not acknowledged.
@@ -166,5 +173,5 @@ pub struct Pending {
     /// its outcome being known.
     pub epoch: u32,
     /// Namespaces still to be told, or in which a message may be on its way, ascending.
-    pub parts: Vec<DataSourceId>,
+    pub parts: SmallVec<[DataSourceId; 4]>,
 }

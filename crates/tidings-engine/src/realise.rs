@@ -5,7 +5,7 @@
 
 use crate::{
     CompiledCatalog,
-    profile::{DayCount, TraitState},
+    profile::{DayCount, Days, TraitState},
 };
 use tidings_model::{Timestamp, TraitId, TraitKind, UtcDay, planted};
 use tidings_rules::Realizations;
@@ -52,7 +52,7 @@ pub(crate) fn realise(
                 id,
                 last: time,
                 older: 0,
-                days: Vec::new(),
+                days: Days::new(),
             };
             traits.insert(position, state);
             position
@@ -101,7 +101,7 @@ pub(crate) fn realise(
 }
 
 /// Removes the days before `first_kept` and returns the sum of their counts.
-fn drain_days(days: &mut Vec<DayCount>, first_kept: UtcDay) -> u32 {
+fn drain_days(days: &mut Days, first_kept: UtcDay) -> u32 {
     let old = days.partition_point(|count| count.day < first_kept);
     days.drain(..old)
         .fold(0, |sum: u32, count| sum.saturating_add(count.count))

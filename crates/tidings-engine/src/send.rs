@@ -18,6 +18,7 @@ use crate::{
     profile::{BatchState, DestinationState, IdKey, OwedZero, Pending, ProfileId},
     time,
 };
+use smallvec::SmallVec;
 use tidings_model::{
     AuthState, DataSourceId, DestinationId, SegmentId, Status, Timestamp, Unsegment, Unsynced,
     limits, planted,
@@ -166,10 +167,10 @@ impl Engine {
     /// Puts the pair into the pending set if there is anything to tell.
     fn touch(&mut self, moment: Moment, destination: &CompiledDestination, profile: &mut Profile) {
         ensure_blank_id(destination, profile, moment.now);
-        let mut parts_pending: Vec<_> = profile
+        let mut parts_pending: SmallVec<_> = profile
             .destination(destination.id)
             .and_then(|state| state.pending.as_ref())
-            .map_or_else(Vec::new, |pending| pending.parts.clone());
+            .map_or_else(SmallVec::new, |pending| pending.parts.clone());
         let first = self.effects.parts.len();
         let mut anything = false;
         // A part that was pending before may be on its way, so it ends only by being taken.
@@ -543,9 +544,9 @@ impl Profile {
             Err(at) => {
                 let empty = DestinationState {
                     id,
-                    told: Vec::new(),
-                    told_ids: Vec::new(),
-                    owed: Vec::new(),
+                    told: SmallVec::new(),
+                    told_ids: SmallVec::new(),
+                    owed: SmallVec::new(),
                     undelivered: false,
                     when_seen: false,
                     pending: None,
@@ -613,7 +614,7 @@ impl Profile {
             // next batch is going to tell it under others.
             let batched = &state.batch.baselines;
             if state.told.is_empty() && state.pending.is_none() && batched.is_empty() {
-                state.told_ids.retain(is_linked);
+                state.told_ids.retain(|key| is_linked(key));
             }
         }
         let destinations = &self.destinations;

@@ -7,9 +7,10 @@ use crate::{
     CompiledCatalog, CompiledDestination, Engine, Profile,
     apply::{insert_sorted, remove_sorted},
     compiled::same_text,
-    profile::{IdKey, OwedZero, ProfileId},
+    profile::{IdKey, OwedZero, ProfileId, SegmentIds},
     send,
 };
+use smallvec::SmallVec;
 #[cfg(planted)]
 use tidings_model::planted::{self, Planted};
 use tidings_model::{DataSourceId, DestinationId, SegmentId, Timestamp};
@@ -34,15 +35,18 @@ pub struct SegmentEntry<'a> {
     pub active: bool,
 }
 
+/// The segment states of one user object.
+pub(crate) type Entries<'a> = SmallVec<[SegmentEntry<'a>; 8]>;
+
 /// What a message on its way tells about one device in one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flight {
     /// The touch that it answers.
     pub seq: u64,
     /// Segments told with Status 1, under whatever id.
-    pub ones: Vec<SegmentId>,
+    pub ones: SegmentIds,
     /// One per user object, in order.
-    pub objects: Vec<FlightObject>,
+    pub objects: SmallVec<[FlightObject; 1]>,
 }
 
 /// What a message on its way tells under one id.
@@ -53,7 +57,7 @@ pub struct FlightObject {
     /// Whether it holds the flight's ones.
     pub ones: bool,
     /// Segments told with Status 0.
-    pub zeros: Vec<SegmentId>,
+    pub zeros: SegmentIds,
 }
 
 /// What an outcome did to the pending set.
@@ -84,12 +88,12 @@ impl Engine {
         if !destination.tells_in(namespace) {
             return None;
         }
-        let ones: Vec<_> = send::ones(destination, profile, now).collect();
-        let mut objects = Vec::new();
-        let mut entries = Vec::new();
+        let ones: SegmentIds = send::ones(destination, profile, now).collect();
+        let mut objects: SmallVec<[FlightObject; 1]> = SmallVec::new();
+        let mut entries = Entries::new();
         for id in newest_ids(profile, namespace) {
             let gets_ones = !ones.is_empty() && send::gets_ones(destination, profile, id);
-            let zeros: Vec<_> = send::owes(&state.owed, id.key)
+            let zeros: SegmentIds = send::owes(&state.owed, id.key)
                 .filter(|&zero| {
                     destination.supports_unsegment
                         && destination.delivers(zero, now)
@@ -124,7 +128,7 @@ impl Engine {
         let told = objects.iter().any(|object| object.ones);
         Some(Flight {
             seq: pending.seq,
-            ones: if told { ones } else { Vec::new() },
+            ones: if told { ones } else { SegmentIds::new() },
             objects,
         })
     }
@@ -273,8 +277,8 @@ pub(crate) fn record_told(
 }
 
 /// The ids of a namespace, linked ones first, the newest first.
-pub(crate) fn newest_ids(profile: &Profile, namespace: DataSourceId) -> Vec<&ProfileId> {
-    let mut ids: Vec<_> = profile
+pub(crate) fn newest_ids(profile: &Profile, namespace: DataSourceId) -> SmallVec<[&ProfileId; 8]> {
+    let mut ids: SmallVec<[_; 8]> = profile
         .ids
         .iter()
         .filter(|id| id.data_source == namespace)
@@ -284,7 +288,7 @@ pub(crate) fn newest_ids(profile: &Profile, namespace: DataSourceId) -> Vec<&Pro
 }
 
 pub(crate) fn push_entries<'a>(
-    entries: &mut Vec<SegmentEntry<'a>>,
+    entries: &mut Entries<'a>,
     destination: &'a CompiledDestination,
     segments: &[SegmentId],
     active: bool,
@@ -303,7 +307,7 @@ pub(crate) fn push_entries<'a>(
 
 /// A `Segment_ID` appears once per user object: of several mappings that share a text, one entry
 /// is kept, with Status 1 if any has it. Ones come first, so that is the first one.
-pub(crate) fn merge_shared_values(entries: &mut Vec<SegmentEntry<'_>>) {
+pub(crate) fn merge_shared_values(entries: &mut Entries<'_>) {
     let mut kept = 0;
     for index in 0..entries.len() {
         let Some(&entry) = entries.get(index) else {

@@ -216,7 +216,7 @@ impl Profile {
                 .told
                 .retain(|told| owed.iter().any(|zero| zero.segment == *told));
             for baseline in &mut state.batch.baselines {
-                baseline.segments.retain(|&id| is_sent(id));
+                baseline.segments.retain(|&mut id| is_sent(id));
             }
             let baselines = &mut state.batch.baselines;
             baselines.retain(|baseline| !baseline.segments.is_empty());

@@ -14,6 +14,7 @@
     reason = "a few digits of each figure are enough"
 )]
 
+use smallvec::smallvec;
 use std::{
     env,
     error::Error,
@@ -264,8 +265,8 @@ fn profile(number: u64) -> Profile {
             last,
             older: if random.below(5) == 0 { 3 } else { 0 },
             days: match random.below(4) {
-                0 => vec![DayCount { day, count }],
-                _ => vec![],
+                0 => smallvec![DayCount { day, count }],
+                _ => smallvec![],
             },
         }
     };
@@ -288,8 +289,8 @@ fn profile(number: u64) -> Profile {
     let destination = |id, told: &[u32], key| DestinationState {
         id,
         told: told.iter().copied().map(SegmentId).collect(),
-        told_ids: vec![IdKey(key)],
-        owed: vec![],
+        told_ids: smallvec![IdKey(key)],
+        owed: smallvec![],
         pending: None,
         undelivered: false,
         when_seen: false,

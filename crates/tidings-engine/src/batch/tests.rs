@@ -162,7 +162,7 @@ impl World {
 
     fn in_flight(&self) -> Vec<SegmentId> {
         let flight = self.flight.as_ref();
-        flight.map_or_else(Vec::new, |(_, flight, _)| flight.ones.clone())
+        flight.map_or_else(Vec::new, |(_, flight, _)| flight.ones.to_vec())
     }
 
     fn ask(&mut self, what: &str) {

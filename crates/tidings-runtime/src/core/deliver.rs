@@ -295,7 +295,7 @@ impl Core {
         let profile = &load(&mut self.profiles, uuid, rows)?.profile;
         let state = profile.destination(destination);
         let pending = state.and_then(|state| state.pending.as_ref());
-        let mut untold = pending.map_or_else(Vec::new, |pending| pending.parts.clone());
+        let mut untold = pending.map_or_else(Vec::new, |pending| pending.parts.to_vec());
         let flights = self.flights.get(uuid).map_or(&[][..], Vec::as_slice);
         untold.retain(|&namespace| {
             let key = (destination, namespace, Kind::Realtime);

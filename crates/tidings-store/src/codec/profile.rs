@@ -44,9 +44,10 @@ use super::{
     bytes::{DecodeError, Problem, Reader, put_i64, put_len, put_u64},
     text::{put_text, read_text},
 };
+use smallvec::SmallVec;
 use tidings_engine::{
-    Baseline, BatchState, DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId,
-    SegmentState, TraitState,
+    Baseline, BatchState, DayCount, Days, DestinationState, IdKey, OwedZero, Pending, Profile,
+    ProfileId, SegmentIds, SegmentState, TraitState,
 };
 use tidings_model::{AuthState, DestinationId, RegionId, SegmentId, Timestamp, TraitId, UtcDay};
 
@@ -237,7 +238,7 @@ fn read_traits(
             TRAIT_MANY_DAYS => reader.count("trait's days", 1)?,
             _ => return Err(reader.fail("trait's flags", Problem::OutOfRange)),
         };
-        let mut days = Vec::with_capacity(count);
+        let mut days = Days::with_capacity(count);
         let mut later = last.day().0;
         for _ in 0..count {
             let header = reader.u64("trait's day")?;
@@ -389,7 +390,7 @@ fn put_segment_ids(out: &mut Vec<u8>, segments: &[SegmentId]) {
 fn read_segment_ids(
     reader: &mut Reader<'_>,
     field: &'static str,
-) -> Result<Vec<SegmentId>, DecodeError> {
+) -> Result<SegmentIds, DecodeError> {
     let mut previous = 0;
     read_list(reader, field, 1, |reader| {
         Ok(SegmentId(read_id(reader, field, &mut previous)?))
@@ -447,7 +448,7 @@ fn read_destinations(
                 read_key(reader, &mut previous)
             })?
         };
-        let mut owed = Vec::new();
+        let mut owed = SmallVec::new();
         if flags & OWED != 0 {
             let mut previous = 0;
             owed = read_list(reader, "destination's owed zeros", 2, |reader| {

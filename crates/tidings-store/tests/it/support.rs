@@ -32,7 +32,7 @@ pub(crate) fn profile(number: u64) -> Profile {
         id: TraitId(n * 97),
         last: Timestamp(i64::try_from(number).unwrap() * 61 + i64::from(n)),
         older: 0,
-        days: vec![],
+        days: [].as_slice().into(),
     };
     Profile {
         generation: u32::try_from(number).unwrap(),

@@ -1,8 +1,37 @@
 //! Lists of a profile: plain ones, ids as differences, and subsets of another list.
 
 use crate::codec::bytes::{DecodeError, Problem, Reader, put_len, put_u64};
+use smallvec::SmallVec;
 use tidings_engine::IdKey;
 use tidings_model::DataSourceId;
+
+/// A list that is filled from its front.
+pub(super) trait List<T> {
+    /// An empty one, with room for so many items.
+    fn with_room(count: usize) -> Self;
+    /// Appends an item.
+    fn add(&mut self, item: T);
+}
+
+impl<T> List<T> for Vec<T> {
+    fn with_room(count: usize) -> Self {
+        Self::with_capacity(count)
+    }
+
+    fn add(&mut self, item: T) {
+        self.push(item);
+    }
+}
+
+impl<A: smallvec::Array> List<A::Item> for SmallVec<A> {
+    fn with_room(count: usize) -> Self {
+        Self::with_capacity(count)
+    }
+
+    fn add(&mut self, item: A::Item) {
+        self.push(item);
+    }
+}
 
 /// Nothing for an empty list, else its length and its items. Whether it is empty stands elsewhere.
 pub(super) fn put_list<T>(out: &mut Vec<u8>, items: &[T], mut put: impl FnMut(&mut Vec<u8>, &T)) {
@@ -16,16 +45,16 @@ pub(super) fn put_list<T>(out: &mut Vec<u8>, items: &[T], mut put: impl FnMut(&m
 }
 
 /// A list whose items take `item_bytes_min` bytes or more each.
-pub(super) fn read_list<'a, T>(
+pub(super) fn read_list<'a, T, L: List<T>>(
     reader: &mut Reader<'a>,
     field: &'static str,
     item_bytes_min: usize,
     mut read: impl FnMut(&mut Reader<'a>) -> Result<T, DecodeError>,
-) -> Result<Vec<T>, DecodeError> {
+) -> Result<L, DecodeError> {
     let count = reader.count(field, item_bytes_min)?;
-    let mut items = Vec::with_capacity(count);
+    let mut items = L::with_room(count);
     for _ in 0..count {
-        items.push(read(reader)?);
+        items.add(read(reader)?);
     }
     Ok(items)
 }
@@ -95,24 +124,26 @@ pub(super) fn put_subset<T: PartialEq>(
     true
 }
 
-pub(super) fn read_subset<T>(
+pub(super) fn read_subset<T, L: List<T>>(
     reader: &mut Reader<'_>,
     field: &'static str,
     all: impl ExactSizeIterator<Item = T>,
-) -> Result<Vec<T>, DecodeError> {
+) -> Result<L, DecodeError> {
     let count = all.len();
     let bits = reader.bytes(field, count.div_ceil(8))?;
     let set: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
     let set = usize::try_from(set).unwrap_or(usize::MAX);
-    let mut some = Vec::with_capacity(set.min(count));
+    let mut some = L::with_room(set.min(count));
+    let mut read = 0;
     for (position, item) in all.enumerate() {
         let byte = bits.get(position / 8).copied().unwrap_or_default();
         if byte >> (position % 8) & 1 == 1 {
-            some.push(item);
+            some.add(item);
+            read += 1;
         }
     }
     // Bits past the last item would be lost if the profile were written again.
-    if some.len() != set {
+    if read != set {
         return Err(reader.fail(field, Problem::OutOfRange));
     }
     Ok(some)

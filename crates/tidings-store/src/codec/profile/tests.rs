@@ -7,6 +7,7 @@ use proptest::{
     option,
     prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest},
 };
+use smallvec::smallvec;
 use tidings_engine::{
     Baseline, BatchState, DayCount, DestinationState, IdKey, OwedZero, Pending, Profile, ProfileId,
     SegmentState, TraitState,
@@ -44,9 +45,9 @@ fn typical() -> Profile {
             last,
             older: if n % 5 == 1 { 3 } else { 0 },
             days: match n {
-                3 | 9 => vec![day(6, 2), day(2, 1), day(0, 3)],
-                12 | 15 | 17 => vec![day(0, 1)],
-                _ => vec![],
+                3 | 9 => smallvec![day(6, 2), day(2, 1), day(0, 3)],
+                12 | 15 | 17 => smallvec![day(0, 1)],
+                _ => smallvec![],
             },
         }
     });
@@ -61,9 +62,9 @@ fn typical() -> Profile {
     };
     let destination = |id, told: &[SegmentId], told_ids: &[u16]| DestinationState {
         id: DestinationId(id),
-        told: told.to_vec(),
+        told: told.into(),
         told_ids: told_ids.iter().copied().map(IdKey).collect(),
-        owed: vec![],
+        owed: smallvec![],
         undelivered: false,
         when_seen: false,
         pending: None,
@@ -104,7 +105,7 @@ fn a_typical_profile_fits_in_200_bytes() {
         seq: 9_876_543,
         since: profile.last_seen,
         epoch: 12,
-        parts: vec![DataSourceId(12_345)],
+        parts: smallvec![DataSourceId(12_345)],
     });
     let pending = encode(&profile).len();
     profile.event_ids = vec![(0x0123_4567_89ab_cdef, profile.last_seen)];
@@ -178,7 +179,7 @@ fn trait_state() -> impl Strategy<Value = TraitState> {
         id: TraitId(id),
         last,
         older,
-        days,
+        days: days.into(),
     })
 }
 
