@@ -17,7 +17,7 @@
 //! Not here: what rows mean ([`crate::keys`], [`crate::codec`]), the head ([`crate::head`]).
 
 use crate::{
-    batch::Batch,
+    batch::{Batch, Operation},
     error::{Cause, StoreError},
     head::sync_directory,
     settings::StoreSettings,
@@ -132,7 +132,7 @@ impl Backend {
             let mut rows =
                 OwnedWriteBatch::with_capacity(self.database.clone(), batch.len() + more.len())
                     .durability(Some(PersistMode::SyncData));
-            for operation in batch.operations() {
+            for operation in in_key_order(batch) {
                 match operation.value {
                     Some(value) => rows.insert(&self.keyspace, operation.key, value),
                     None => rows.remove(&self.keyspace, operation.key),
@@ -247,6 +247,22 @@ impl Backend {
     pub(crate) fn rows_approximate(&self) -> usize {
         self.keyspace.approximate_len()
     }
+}
+
+/// What the rows of a batch become, each once, in the order of their keys: the backend finds the place of
+/// a row in its memory from nearby when the row before is its neighbour.
+fn in_key_order(batch: &Batch) -> Vec<Operation<'_>> {
+    let mut operations: Vec<_> = batch.operations().collect();
+    // Stable, so the last operation on a row comes last.
+    operations.sort_by(|a, b| a.key.cmp(b.key));
+    operations.dedup_by(|later, kept| {
+        let is_same = later.key == kept.key;
+        if is_same {
+            kept.value = later.value;
+        }
+        is_same
+    });
+    operations
 }
 
 /// Runs a call into the backend; an error or a panic of it becomes an error that names the action.

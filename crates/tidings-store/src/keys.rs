@@ -64,6 +64,11 @@ pub(crate) const EPOCH: &[u8] = b"m/epoch";
 pub(crate) const HEAD: &[u8] = b"m/head";
 pub(crate) const OPT_OUT_KEY: &[u8] = b"m/opt-out";
 
+/// Whether rows of this kind are read one by one, and often.
+pub(crate) const fn is_read_alone(kind: u8) -> bool {
+    matches!(kind, PROFILE | LINK | REMOVAL | OPT_OUT)
+}
+
 /// Set in the first byte of a device that has not 38 digits; the other bits count them.
 const TEXT: u8 = 0x80;
 

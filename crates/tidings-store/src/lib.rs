@@ -70,6 +70,7 @@ mod journal;
 pub mod keys;
 mod lock;
 mod opt_out;
+mod recent;
 mod settings;
 mod store;
 mod table_list;

@@ -7,9 +7,9 @@
 //! | option | value | why |
 //! | --- | --- | --- |
 //! | worker threads | 1 | with more, one of them turns in a circle while another merges: 44-50 us of CPU per user instead of 40 |
-//! | memtable | 16 MiB | 4 MiB: 51 us per user, 8 MiB: 43-47, 16 MiB: 39-40, 32 MiB: 40 |
+//! | memtable | 12 MiB | 4 MiB: 51 us per user, 8 MiB: 43-47, 16 MiB: 39-40, 32 MiB: 40; 16 MiB takes some 25 MiB more memory |
 //! | table | 16 MiB | the backend's 64 MiB merges so much at once that the disk held twice the data for seconds, and a flush had to wait for as long; as cheap |
-//! | cache | 64 MiB | 32 MiB: 41 us per user, 64 MiB: 39-41, 128 MiB: 35, but that is half of what the server may use |
+//! | cache | 16 MiB | before the store kept rows of its own (`recent.rs`), 32 MiB: 41 us per user, 64 MiB: 39-41, 128 MiB: 35. Since then its rows do more for as much memory |
 //! | data block | 4 KiB (the default) | 2 KiB and 8 KiB make no difference |
 //! | compression | LZ4 below the upper two levels (the default) | without it the same CPU and 5 % more disk |
 //! | journal compression | off | at start the backend compresses again what it has read, to compare checksums: a new version of the compressor would not open what an old one wrote |
@@ -36,11 +36,13 @@ const BACKEND_MEMTABLE_BYTES: u64 = 1024 * MIB;
 /// How a store is opened. All of it may change with every start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// Bytes of memory for what was read lately. Default 64 MiB. Much less makes reads of profiles
-    /// slower, more of it is of use up to the size of the database.
+    /// Bytes of memory for rows that were read or written lately, and their keys. Default 80 MiB, some
+    /// 250,000 profiles. What is found there costs a tenth of what reading it from the tables costs.
+    pub recent_bytes: usize,
+    /// Bytes of memory for parts of tables that were read lately. Default 16 MiB.
     pub cache_bytes: u64,
     /// Bytes of rows that are collected in memory before they are written to a table, from 64 KiB to
-    /// 256 MiB; other values count as the nearest. Default 16 MiB. Up to four times as much is in memory
+    /// 256 MiB; other values count as the nearest. Default 12 MiB. Up to four times as much is in memory
     /// at once. Less means more merging, more means a longer start.
     pub memtable_bytes: u64,
     /// Go on where acknowledged commits are missing, see [`crate::StoreError::Lost`]. Default false. What
@@ -51,8 +53,9 @@ pub struct StoreSettings {
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
-            cache_bytes: 64 * MIB,
-            memtable_bytes: 16 * MIB,
+            recent_bytes: 80 * 1024 * 1024,
+            cache_bytes: 16 * MIB,
+            memtable_bytes: 12 * MIB,
             dangerous_allow_loss: false,
         }
     }

@@ -24,6 +24,7 @@ use crate::{
     keys,
     lock::Lock,
     opt_out::OptOutKey,
+    recent::Recent,
     settings::StoreSettings,
     upgrade::upgrade,
 };
@@ -55,6 +56,7 @@ pub struct Store {
     // Closed before the lock is given up: fields are dropped in this order.
     /// `None` while it is opened again, when nobody else gets at it, and after that has failed.
     backend: RwLock<Option<Backend>>,
+    recent: Recent,
     writer: Mutex<Writer>,
     /// Apart from the writer, which is locked for as long as a sync takes.
     head: Mutex<Head>,
@@ -150,6 +152,7 @@ impl Store {
         head_file.sync(dir)?;
         Ok(Self {
             backend: RwLock::new(Some(backend)),
+            recent: Recent::new(settings.recent_bytes),
             writer: Mutex::new(Writer {
                 head_file,
                 failed: None,
@@ -204,6 +207,7 @@ impl Store {
         if let Err(error) = written.and_then(|()| writer.head_file.write(record)) {
             return Err(self.failed(&mut writer, error));
         }
+        self.recent.committed(batch);
         *lock(&self.head) = head;
         Ok(head.seq)
     }

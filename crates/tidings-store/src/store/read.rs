@@ -22,9 +22,10 @@ impl Store {
     pub fn profile(&self, uuid: &DeviceUuid) -> Result<Option<Profile>, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
         keys::put_profile(&mut key, uuid);
-        let row = self.backend()?.get(&key)?;
-        row.map(|value| decode_profile(&value).map_err(damaged_profile(uuid)))
-            .transpose()
+        self.row(&key, |row| {
+            row.map(|value| decode_profile(value).map_err(damaged_profile(uuid)))
+                .transpose()
+        })?
     }
 
     /// Appends the stored bytes of a device's profile to `out`, for [`crate::codec::decode_profile`];
@@ -35,9 +36,10 @@ impl Store {
     pub fn profile_bytes(&self, uuid: &DeviceUuid, out: &mut Vec<u8>) -> Result<bool, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
         keys::put_profile(&mut key, uuid);
-        let row = self.backend()?.get(&key)?;
-        out.extend_from_slice(row.as_deref().unwrap_or_default());
-        Ok(row.is_some())
+        self.row(&key, |row| {
+            out.extend_from_slice(row.unwrap_or_default());
+            row.is_some()
+        })
     }
 
     /// Up to `limit` profiles after that of `after`, or from the first.
@@ -64,13 +66,12 @@ impl Store {
     pub fn links(&self, data_source: DataSourceId, id: &str) -> Result<Vec<Link>, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL + id.len());
         keys::put_link(&mut key, data_source, id);
-        let row = self.backend()?.get(&key)?;
         // The id itself is a person's: it does not go into errors.
-        let Some(value) = row else {
-            return Ok(Vec::new());
-        };
-        let row = format_args!("links of an id of data source {data_source}");
-        decode_links(&value).map_err(StoreError::corrupt(row))
+        let name = format_args!("links of an id of data source {data_source}");
+        self.row(&key, |row| {
+            let links = row.map_or(Ok(Vec::new()), decode_links);
+            links.map_err(StoreError::corrupt(name))
+        })?
     }
 
     /// The mark under which it is kept that a declared id opted out.
@@ -92,7 +93,7 @@ impl Store {
     pub fn opted_out(&self, mark: OptOutMark) -> Result<bool, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
         keys::put_opt_out(&mut key, mark);
-        Ok(self.backend()?.get(&key)?.is_some())
+        self.row(&key, |row| row.is_some())
     }
 
     /// The pending row of a pair, `None` when it is not pending.
@@ -355,6 +356,22 @@ impl Store {
     pub fn rows_approximate(&self) -> usize {
         self.backend()
             .map_or(0, |backend| backend.rows_approximate())
+    }
+
+    /// What `read` makes of a row of a kind that is read alone, where there is one.
+    pub(super) fn row<T>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> Result<T, StoreError> {
+        match self.recent.find(key) {
+            Ok(found) => Ok(read(found.value())),
+            Err(stamp) => {
+                let row = self.backend()?.get(key)?;
+                self.recent.keep(stamp, key, row.as_deref());
+                Ok(read(row.as_deref()))
+            }
+        }
     }
 
     fn pair<T>(

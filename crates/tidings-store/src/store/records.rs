@@ -91,10 +91,10 @@ impl Store {
     pub fn removals_at(&self, key: &RemovalKey) -> Result<Removals, StoreError> {
         let mut bytes = Vec::with_capacity(64);
         records::put_removal(&mut bytes, key);
-        let row = self.backend()?.get(&bytes)?;
-        row.map_or(Ok(Vec::new()), |value| {
-            decode_removals(&value).map_err(damaged_removals(key.destination))
-        })
+        self.row(&bytes, |row| {
+            let removals = row.map_or(Ok(Vec::new()), decode_removals);
+            removals.map_err(damaged_removals(key.destination))
+        })?
     }
 
     /// Up to `limit` rows of the removal ledger of a destination, or of one of its devices, after the

@@ -10,6 +10,7 @@ pub(crate) const DESTINATION: DestinationId = DestinationId(423);
 /// Small enough that a test gets to see tables, and merges of them.
 pub(crate) fn settings() -> StoreSettings {
     StoreSettings {
+        recent_bytes: 64 * 1024,
         cache_bytes: 1024 * 1024,
         memtable_bytes: 64 * 1024,
         dangerous_allow_loss: false,

@@ -1,0 +1,399 @@
+//! Rows that were written or read lately, as the bytes they have on disk, and rows that are known not to
+//! be there. The backend looks through several tables for a row; here it is one.
+//!
+//! A row lies in a ring of bytes, the oldest is overwritten first, and a row that is written again keeps
+//! its place when it still fits. So a population that fits is found in whole, in whatever order it comes.
+//!
+//! Invariants:
+//! - what is found here is what the last commit that returned has left of the row, or that of a commit
+//!   that is about to return;
+//! - memory is bounded by the bytes of the ring, and about a tenth of them for finding rows in it.
+//!
+//! The second by a count of commits: what was read from the backend is kept only if none ended meanwhile.
+//! Only rows that are read one by one come here, see [`keys::is_read_alone`]; scans do not look here.
+
+use crate::{batch::Batch, keys};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::{
+    fmt,
+    hash::BuildHasher,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Rings, each with a lock of its own, held for as long as it takes to read or write one row.
+const RINGS: usize = 8;
+/// A row of more than this part of a ring is not kept.
+const ROW_SHARE: usize = 16;
+/// Before each row: bytes of its key, bytes of its value, bytes that the value may have in this place.
+const HEADER: usize = 12;
+/// As the number of bytes of a value: there is no such row.
+const ABSENT: u32 = u32::MAX;
+
+/// The rows.
+pub(crate) struct Recent {
+    rings: Box<[Mutex<Ring>]>,
+    hasher: FixedState,
+}
+
+/// A row that was found. Holds the lock of its ring.
+pub(crate) struct Found<'a> {
+    ring: MutexGuard<'a, Ring>,
+    value: Option<Range<usize>>,
+}
+
+/// When a row was looked for and not found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp(u64);
+
+struct Ring {
+    /// Grows up to the capacity; then rows go round.
+    bytes: Vec<u8>,
+    capacity: usize,
+    /// Where the next row goes. Those of this lap lie before it.
+    next: usize,
+    /// The rows of the lap before lie from `oldest` to `end`.
+    oldest: usize,
+    end: usize,
+    places: HashTable<u32>,
+    commits: u64,
+    hasher: FixedState,
+}
+
+impl Recent {
+    /// Room for rows of so many bytes in all.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let hasher = FixedState::default();
+        // Places have 32 bits.
+        let capacity = (bytes / RINGS).min(1 << 31);
+        let ring = || Mutex::new(Ring::new(capacity, hasher.clone()));
+        Self {
+            rings: (0..RINGS).map(|_| ring()).collect(),
+            hasher,
+        }
+    }
+
+    /// What is known of a row; otherwise what [`Recent::keep`] asks for.
+    pub(crate) fn find(&self, key: &[u8]) -> Result<Found<'_>, Stamp> {
+        let hash = self.hasher.hash_one(key);
+        let ring = self.ring(hash);
+        let Some(place) = ring.place(hash, key) else {
+            return Err(Stamp(ring.commits));
+        };
+        let value = ring.row(place).value();
+        Ok(Found { ring, value })
+    }
+
+    /// Keeps a row that was read from the backend after it was not found here.
+    pub(crate) fn keep(&self, Stamp(commits): Stamp, key: &[u8], value: Option<&[u8]>) {
+        let hash = self.hasher.hash_one(key);
+        let mut ring = self.ring(hash);
+        if ring.commits == commits {
+            ring.put(hash, key, value);
+        }
+    }
+
+    /// Keeps what a commit has written.
+    pub(crate) fn committed(&self, batch: &Batch) {
+        for ring in &self.rings {
+            lock(ring).commits += 1;
+        }
+        for operation in batch.operations() {
+            let Some(&kind) = operation.key.first() else {
+                continue;
+            };
+            if keys::is_read_alone(kind) {
+                let hash = self.hasher.hash_one(operation.key);
+                let mut ring = self.ring(hash);
+                // Links are read by events that name a declared id and no device: most are never read.
+                if kind != keys::LINK || ring.place(hash, operation.key).is_some() {
+                    ring.put(hash, operation.key, operation.value);
+                }
+            }
+        }
+    }
+
+    fn ring(&self, hash: u64) -> MutexGuard<'_, Ring> {
+        // Neither the bits that the tables begin at, nor those that they compare.
+        let index = usize::try_from(hash >> 32 & 0xffff).unwrap_or_default();
+        lock(&self.rings[index % RINGS])
+    }
+}
+
+impl Found<'_> {
+    /// The value of the row, `None` when there is no such row.
+    pub(crate) fn value(&self) -> Option<&[u8]> {
+        self.value.clone().map(|range| &self.ring.bytes[range])
+    }
+}
+
+/// Where a row and its parts lie.
+struct Row {
+    place: usize,
+    key: usize,
+    value: u32,
+    room: usize,
+}
+
+impl Row {
+    fn key(&self) -> Range<usize> {
+        let start = self.place + HEADER;
+        start..start + self.key
+    }
+
+    fn value(&self) -> Option<Range<usize>> {
+        let start = self.key().end;
+        (self.value != ABSENT).then(|| start..start + to_usize(self.value))
+    }
+
+    fn end(&self) -> usize {
+        self.key().end + self.room
+    }
+}
+
+impl Ring {
+    fn new(capacity: usize, hasher: FixedState) -> Self {
+        Self {
+            // Memory is taken as it is filled.
+            bytes: Vec::with_capacity(capacity),
+            capacity,
+            next: 0,
+            oldest: 0,
+            end: 0,
+            places: HashTable::new(),
+            commits: 0,
+            hasher,
+        }
+    }
+
+    fn place(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        let is_it = |place: &u32| &self.bytes[self.row(to_usize(*place)).key()] == key;
+        self.places.find(hash, is_it).copied().map(to_usize)
+    }
+
+    fn row(&self, place: usize) -> Row {
+        let number = |at: usize| {
+            let bytes = self.bytes[place + at..].first_chunk::<4>();
+            u32::from_le_bytes(bytes.copied().unwrap_or_default())
+        };
+        Row {
+            place,
+            key: to_usize(number(0)),
+            value: number(4),
+            room: to_usize(number(8)),
+        }
+    }
+
+    fn put(&mut self, hash: u64, key: &[u8], value: Option<&[u8]>) {
+        let bytes = value.unwrap_or_default();
+        let room = bytes.len().next_multiple_of(8);
+        let size = HEADER + key.len() + room;
+        let length = value.map_or(Some(ABSENT), |bytes| u32::try_from(bytes.len()).ok());
+        let known = self.place(hash, key);
+        let Some(length) = length.filter(|_| size <= self.capacity / ROW_SHARE) else {
+            if let Some(place) = known {
+                self.forget(hash, place);
+            }
+            return;
+        };
+        if let Some(place) = known {
+            let row = self.row(place);
+            if bytes.len() <= row.room {
+                let start = row.key().end;
+                self.bytes[place + 4..][..4].copy_from_slice(&length.to_le_bytes());
+                self.bytes[start..][..bytes.len()].copy_from_slice(bytes);
+                return;
+            }
+            self.forget(hash, place);
+        }
+        let place = self.make_room(size);
+        let numbers = [to_u32(key.len()), length, to_u32(room)];
+        let row = &mut self.bytes[place..];
+        for (at, number) in row.chunks_exact_mut(4).zip(numbers) {
+            at.copy_from_slice(&number.to_le_bytes());
+        }
+        row[HEADER..][..key.len()].copy_from_slice(key);
+        row[HEADER + key.len()..][..bytes.len()].copy_from_slice(bytes);
+        let (kept, hasher) = (&self.bytes, &self.hasher);
+        let hash_of = |place: &u32| hasher.hash_one(key_at(kept, to_usize(*place)));
+        self.places.insert_unique(hash, to_u32(place), hash_of);
+    }
+
+    /// So many bytes for a row, where the oldest rows were.
+    fn make_room(&mut self, size: usize) -> usize {
+        if self.next + size > self.capacity {
+            self.forget_oldest(self.end);
+            self.end = self.next;
+            (self.next, self.oldest) = (0, 0);
+        }
+        let (place, next) = (self.next, self.next + size);
+        self.forget_oldest(next);
+        if self.bytes.len() < next {
+            self.bytes.resize(next, 0);
+        }
+        self.next = next;
+        place
+    }
+
+    /// Forgets rows of the lap before until none of them begins before `until`.
+    fn forget_oldest(&mut self, until: usize) {
+        while self.oldest < self.end.min(until) {
+            let row = self.row(self.oldest);
+            let hash = self.hasher.hash_one(&self.bytes[row.key()]);
+            self.forget(hash, row.place);
+            self.oldest = row.end();
+        }
+    }
+
+    /// Forgets the row at a place, if the key of the row there is not found at another by now.
+    fn forget(&mut self, hash: u64, place: usize) {
+        let place = to_u32(place);
+        if let Ok(entry) = self.places.find_entry(hash, |other| *other == place) {
+            entry.remove();
+        }
+    }
+}
+
+fn key_at(bytes: &[u8], place: usize) -> &[u8] {
+    let row = &bytes[place..];
+    let length = row.first_chunk::<4>().copied().unwrap_or_default();
+    &row[HEADER..][..to_usize(u32::from_le_bytes(length))]
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// What lies in a ring has 31 bits.
+fn to_u32(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// A row is written in steps, and none of them panics.
+fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
+    ring.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Recent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recent").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+    use std::collections::BTreeMap;
+
+    /// A row of this kind with this number and this many bytes.
+    fn batch(rows: &[(u8, Option<usize>)]) -> Batch {
+        let mut batch = Batch::new();
+        for &(number, value) in rows {
+            let key = [keys::PROFILE, number];
+            match value {
+                Some(bytes) => batch.put_meta(&key, &vec![number; bytes]),
+                None => batch.delete_row(&key),
+            }
+        }
+        batch
+    }
+
+    #[track_caller]
+    fn check(recent: &Recent, number: u8, expected: Option<Option<usize>>) {
+        let found = recent.find(&[keys::PROFILE, number]);
+        let value = found.as_ref().ok().map(Found::value);
+        let expected = expected.map(|bytes| bytes.map(|bytes| vec![number; bytes]));
+        assert_eq!(value.map(|value| value.map(<[u8]>::to_vec)), expected);
+    }
+
+    #[test]
+    fn a_commit_replaces_what_is_known() {
+        let recent = Recent::new(1 << 20);
+        check(&recent, 7, None);
+        recent.committed(&batch(&[(7, Some(20)), (8, None)]));
+        check(&recent, 7, Some(Some(20)));
+        check(&recent, 8, Some(None));
+        for bytes in [21, 500, 3, 0] {
+            recent.committed(&batch(&[(7, Some(bytes))]));
+            check(&recent, 7, Some(Some(bytes)));
+        }
+        recent.committed(&batch(&[(7, None), (8, Some(1))]));
+        check(&recent, 7, Some(None));
+        check(&recent, 8, Some(Some(1)));
+    }
+
+    #[test]
+    fn a_row_that_is_too_large_is_not_known() {
+        let recent = Recent::new(RINGS * 1024);
+        recent.committed(&batch(&[(7, Some(20))]));
+        recent.committed(&batch(&[(7, Some(2000))]));
+        check(&recent, 7, None);
+    }
+
+    #[test]
+    fn what_was_read_before_a_commit_is_not_kept() {
+        let recent = Recent::new(1 << 20);
+        let key = [keys::PROFILE, 7];
+        let before = recent.find(&key).err().unwrap();
+        recent.committed(&Batch::new());
+        recent.keep(before, &key, Some(b"old"));
+        check(&recent, 7, None);
+        let after = recent.find(&key).err().unwrap();
+        recent.keep(after, &key, Some(&[7; 3]));
+        check(&recent, 7, Some(Some(3)));
+    }
+
+    #[test]
+    fn links_are_kept_once_they_were_read() {
+        let recent = Recent::new(1 << 20);
+        let key = [keys::LINK, 7];
+        let write = |value| {
+            let mut batch = Batch::new();
+            batch.put_meta(&key, value);
+            recent.committed(&batch);
+        };
+        write(b"one");
+        let before = recent.find(&key).err().unwrap();
+        recent.keep(before, &key, Some(b"one"));
+        write(b"two");
+        assert_eq!(recent.find(&key).unwrap().value(), Some(&b"two"[..]));
+    }
+
+    #[test]
+    fn rows_that_are_only_scanned_take_no_room() {
+        let recent = Recent::new(1 << 20);
+        let mut batch = Batch::new();
+        batch.put_meta(b"m/head", b"7");
+        recent.committed(&batch);
+        assert!(recent.find(b"m/head").is_err());
+    }
+
+    proptest! {
+        /// Rows of many sizes in rings that go round often: what is found is what was written last,
+        /// the newest is found, and memory is bounded.
+        #[test]
+        fn what_is_found_was_written_last(
+            writes in proptest::collection::vec((0u8..60, proptest::option::of(0usize..60)), 1..400),
+        ) {
+            let recent = Recent::new(RINGS * 2048);
+            let mut written = BTreeMap::new();
+            for (number, value) in writes {
+                recent.committed(&batch(&[(number, value)]));
+                written.insert(number, value);
+                check(&recent, number, Some(value));
+                for (number, value) in &written {
+                    if let Ok(found) = recent.find(&[keys::PROFILE, *number]) {
+                        let expected = value.map(|bytes| vec![*number; bytes]);
+                        prop_assert_eq!(found.value().map(<[u8]>::to_vec), expected);
+                    }
+                }
+            }
+            for ring in &recent.rings {
+                let ring = lock(ring);
+                prop_assert!(ring.bytes.len() <= 2048 && ring.places.len() <= 2048 / HEADER);
+            }
+        }
+    }
+}
