@@ -78,4 +78,4 @@ pub(crate) fn seconds(duration: Duration) -> i64 {
 }
 
 /// Profiles kept in memory unless configured otherwise.
-pub const PROFILES_IN_MEMORY: usize = 100_000;
+pub const PROFILES_IN_MEMORY: usize = 20_000;
