@@ -41,7 +41,10 @@ pub enum SigningError {
 
 impl Signatures {
     /// Reads the secrets of all entries.
-    pub(crate) fn new(entries: &[Signing]) -> Result<Self, SigningError> {
+    ///
+    /// # Errors
+    /// When a header cannot be used or a secret cannot be read.
+    pub fn new(entries: &[Signing]) -> Result<Self, SigningError> {
         let read = |entry: &Signing| {
             let name = HeaderName::try_from(entry.header.as_str())
                 .ok()
