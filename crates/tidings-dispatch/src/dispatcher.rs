@@ -232,6 +232,7 @@ impl<P> Dispatcher<P> {
         let turn = Turn {
             objects: hint.objects.max(1),
             since: now,
+            removal: hint.removal,
         };
         let touch = Touch {
             seq: hint.seq,
@@ -339,6 +340,7 @@ impl<P> Dispatcher<P> {
         let turn = Turn {
             objects: 1,
             since: now,
+            removal: false,
         };
         for uuid in users {
             let lane = self.lanes.get_mut(index);
@@ -488,6 +490,7 @@ impl<P> Dispatcher<P> {
             let turn = Turn {
                 objects,
                 since: now,
+                removal: ended.removal,
             };
             let seq = user.seq;
             any_held |= lane.land(&user.uuid, hold.then_some(Touch { seq, turn }));

@@ -1,17 +1,24 @@
-//! The devices of one namespace that wait for one destination, in order of age.
+//! The devices of one namespace that wait for one destination, in order of age: those whose partner is
+//! owed a Status 0 ahead of the others, which still get one message in [`AHEAD_MAX`] + 1.
+
+mod queue;
 
 use crate::{Kind, Taken, types::Verdict};
 use hashbrown::HashMap;
+use queue::{Queue, Ticket};
 use std::{collections::VecDeque, time::Duration};
 #[cfg(planted)]
 use tidings_model::planted::{self, Planted};
 use tidings_model::{DataSourceId, DeviceUuid, Millis};
 
+/// Messages in a row that begin with a device which is owed a 0 while others wait.
+const AHEAD_MAX: u8 = 7;
+
 /// Where one device stands in one lane.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// In the queue.
-    Waiting(Turn),
+    /// In one of the queues: that of removals if its turn says so.
+    Waiting(Turn, Ticket),
     /// Its user objects have been asked for.
     Taking { kind: Kind, touched: Option<Touch> },
     /// Its user objects are in messages.
@@ -20,6 +27,8 @@ pub(crate) enum Place {
         seq: u64,
         acknowledged: Vec<bool>,
         outstanding: usize,
+        /// It holds a zero.
+        removal: bool,
         /// It is held when it is given up, whatever the policy: it holds a zero, or the destination
         /// refuses us.
         keep: bool,
@@ -34,6 +43,8 @@ pub(crate) enum Place {
 pub(crate) struct Turn {
     pub(crate) objects: u16,
     pub(crate) since: Millis,
+    /// The partner is owed a Status 0: it goes ahead of the others.
+    pub(crate) removal: bool,
 }
 
 /// A touch of a device that is being told something.
@@ -59,6 +70,8 @@ pub(crate) enum TakenAs {
 pub(crate) struct Ended {
     pub(crate) seq: u64,
     pub(crate) acknowledged: Vec<bool>,
+    /// It held a zero.
+    pub(crate) removal: bool,
     /// It is to be held if it was given up, whatever the policy.
     pub(crate) keep: bool,
 }
@@ -67,9 +80,13 @@ pub(crate) struct Ended {
 pub(crate) struct Lane {
     pub(crate) namespace: DataSourceId,
     places: HashMap<DeviceUuid, Place, foldhash::fast::RandomState>,
-    /// Oldest first. Each entry's place is `Waiting`.
-    waiting: VecDeque<DeviceUuid>,
+    /// Those whose turn is a removal.
+    removals: Queue,
+    others: Queue,
+    /// Messages in a row that began with a removal while others waited.
+    ahead: u8,
     waiting_objects: usize,
+    next_ticket: Ticket,
     /// Oldest first. Entries whose place is not `Held` any more are skipped.
     held: VecDeque<DeviceUuid>,
     held_count: usize,
@@ -84,8 +101,11 @@ impl Lane {
         Self {
             namespace,
             places: HashMap::default(),
-            waiting: VecDeque::new(),
+            removals: Queue::default(),
+            others: Queue::default(),
+            ahead: 0,
             waiting_objects: 0,
+            next_ticket: Ticket::default(),
             held: VecDeque::new(),
             held_count: 0,
             batch_places: 0,
@@ -99,7 +119,7 @@ impl Lane {
     }
 
     pub(crate) fn waiting_len(&self) -> usize {
-        self.waiting.len()
+        self.removals.len() + self.others.len()
     }
 
     pub(crate) fn held_len(&self) -> usize {
@@ -109,10 +129,18 @@ impl Lane {
     /// A device was touched. False when it is new and there is no room for it.
     pub(crate) fn touch(&mut self, uuid: &DeviceUuid, touch: Touch, room: bool) -> bool {
         match self.places.get_mut(uuid) {
-            Some(Place::Waiting(turn)) => {
+            Some(Place::Waiting(turn, ticket)) => {
                 self.waiting_objects += usize::from(touch.turn.objects);
                 self.waiting_objects -= usize::from(turn.objects);
                 turn.objects = touch.turn.objects;
+                // It stays ahead when the zero is owed no more: others have passed it before.
+                if touch.turn.removal && !turn.removal {
+                    turn.removal = true;
+                    *ticket = self.next_ticket.take();
+                    self.removals.push(uuid.clone(), *ticket);
+                    self.others.leave();
+                    self.tidy_queues();
+                }
             }
             // The user objects on their way were built from this touch or a later one.
             Some(Place::InFlight { seq, .. }) if touch.seq <= *seq => {}
@@ -147,16 +175,32 @@ impl Lane {
 
     fn wait(&mut self, uuid: DeviceUuid, turn: Turn) {
         self.waiting_objects += usize::from(turn.objects);
-        self.waiting.push_back(uuid.clone());
-        self.places.insert(uuid, Place::Waiting(turn));
+        let ticket = self.next_ticket.take();
+        let queue = if turn.removal {
+            &mut self.removals
+        } else {
+            &mut self.others
+        };
+        queue.push(uuid.clone(), ticket);
+        self.places.insert(uuid, Place::Waiting(turn, ticket));
     }
 
-    /// Since when the first in the queue waits.
+    /// Since when the first in either queue waits.
     pub(crate) fn oldest(&self) -> Option<Millis> {
-        match self.places.get(self.waiting.front()?) {
-            Some(Place::Waiting(turn)) => Some(turn.since),
+        let since = |queue: &Queue| match self.places.get(queue.front()?) {
+            Some(Place::Waiting(turn, _)) => Some(turn.since),
             _ => None,
-        }
+        };
+        let queues = [since(&self.removals), since(&self.others)];
+        queues.into_iter().flatten().min()
+    }
+
+    /// Entries that devices have left behind when they became removals go once they are in the way.
+    fn tidy_queues(&mut self) {
+        let places = &self.places;
+        let is_there = |uuid: &DeviceUuid, ticket: Ticket| matches!(places.get(uuid), Some(Place::Waiting(_, current)) if *current == ticket);
+        self.removals.tidy(is_there);
+        self.others.tidy(is_there);
     }
 
     /// Since when the device is held that is to be tried first.
@@ -179,19 +223,30 @@ impl Lane {
         Some(oldest.plus(linger))
     }
 
-    /// Moves the devices of one message, oldest first, out of the queue: as many as fit into
-    /// `objects_max`, at least one.
+    /// Moves the devices of one message out of the queues: as many as fit into `objects_max`, at least
+    /// one. Removals first, as a rule; within each queue the oldest first.
     pub(crate) fn take(&mut self, objects_max: usize, users: &mut Vec<DeviceUuid>) {
+        let mut removals = self.removals_first();
         let mut objects = 0;
-        while let Some(uuid) = self.waiting.front() {
-            let Some(place @ Place::Waiting(_)) = self.places.get_mut(uuid) else {
-                self.waiting.pop_front();
+        while objects < objects_max {
+            let queue = if removals {
+                &mut self.removals
+            } else {
+                &mut self.others
+            };
+            let Some(place) = queue.front().and_then(|uuid| self.places.get_mut(uuid)) else {
+                removals = !removals;
+                if self.waiting_len() == 0 {
+                    break;
+                }
                 continue;
             };
-            let Place::Waiting(turn) = *place else { return };
+            let Place::Waiting(turn, _) = *place else {
+                break;
+            };
             let more = usize::from(turn.objects);
             if objects > 0 && objects + more > objects_max {
-                return;
+                break;
             }
             objects += more;
             self.waiting_objects -= more;
@@ -199,11 +254,20 @@ impl Lane {
                 kind: Kind::Realtime,
                 touched: None,
             };
-            users.extend(self.waiting.pop_front());
-            if objects >= objects_max {
-                return;
-            }
+            users.extend(queue.pop());
+            self.tidy_queues();
         }
+    }
+
+    /// Whether the next message begins with a removal.
+    fn removals_first(&mut self) -> bool {
+        if self.removals.len() == 0 || self.others.len() == 0 {
+            self.ahead = 0;
+            return self.removals.len() > 0;
+        }
+        let first = self.ahead < AHEAD_MAX;
+        self.ahead = if first { self.ahead + 1 } else { 0 };
+        first
     }
 
     /// Moves one device out of the queue: the first.
@@ -265,6 +329,7 @@ impl Lane {
             seq,
             acknowledged: vec![false; objects],
             outstanding: objects,
+            removal: taken.removal,
             keep: taken.removal,
             touched,
         };
@@ -299,6 +364,7 @@ impl Lane {
             seq,
             acknowledged,
             outstanding,
+            removal,
             keep,
             ..
         }) = self.places.get_mut(uuid)
@@ -313,6 +379,7 @@ impl Lane {
         (*outstanding == 0).then(|| Ended {
             seq: *seq,
             acknowledged: std::mem::take(acknowledged),
+            removal: *removal,
             keep: *keep,
         })
     }

@@ -12,6 +12,7 @@
 //! - memory is bounded by [`Settings::waiting_max`]; what does not fit is read again from the
 //!   pending set, which is the truth ([`Action::Rescan`]);
 //! - nothing pending is forgotten: a device that is not in memory is found by the next reading;
+//! - a device that is owed a Status 0 goes ahead of those that are not; these get every eighth message;
 //! - a batch waits for real time: none of its messages is built while one in real time is ready,
 //!   and they take at most half of the places in flight;
 //! - a destination that does not answer is probed with one device at a time, at least every 30 s, and

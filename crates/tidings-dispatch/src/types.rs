@@ -102,7 +102,7 @@ pub enum Action<P> {
         kind: Kind,
         /// The namespace.
         namespace: DataSourceId,
-        /// The devices, oldest first.
+        /// The devices: removals first, as a rule, then the oldest first.
         users: Vec<DeviceUuid>,
     },
     /// Make a message of these user objects, keep its bytes, attempt it and answer with

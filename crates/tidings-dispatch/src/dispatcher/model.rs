@@ -88,7 +88,7 @@ impl World {
             seq,
             namespace: DataSourceId(pair.1),
             objects: u16::try_from(self.objects).unwrap(),
-            removal: false,
+            removal: (seq + u64::from(pair.0)).is_multiple_of(3),
         }
     }
 

@@ -178,3 +178,72 @@ fn an_older_row_does_not_hide_a_newer_touch() {
     let again = |action: &Action<u32>| matches!(action, Action::Take { .. });
     assert!(actions.iter().any(again), "{actions:?}");
 }
+
+/// Touches devices in this order, the numbers that are negative with a zero that is owed, and tells them
+/// once the partner is known: the numbers in the order in which they were told, one per message.
+#[track_caller]
+fn check_order(touches: &[i32], expected: &[u32]) {
+    let mut dispatcher = dispatcher(100);
+    dispatcher.settings.users_max = 1;
+    assert_eq!(tell_until_rescan(&mut dispatcher), Some(vec![]));
+    dispatcher.rescanned(true);
+    for (seq, touch) in (1..).zip(touches) {
+        let hint = Hint {
+            uuid: uuid(touch.unsigned_abs()),
+            seq,
+            namespace: NAMESPACE,
+            objects: 1,
+            removal: *touch < 0,
+        };
+        dispatcher.hint(Millis(0), &hint);
+    }
+    let mut told = Vec::new();
+    while let Some(action) = dispatcher.poll(Millis(0)) {
+        match action {
+            Action::Take {
+                kind,
+                namespace,
+                users,
+            } => {
+                let take = |uuid: DeviceUuid| Taken {
+                    uuid,
+                    seq: 1_000,
+                    objects: vec![1],
+                    removal: false,
+                };
+                told.extend(users.iter().cloned());
+                dispatcher.taken(kind, namespace, users.into_iter().map(take).collect());
+            }
+            Action::Send { message, .. } => {
+                dispatcher.attempted(Millis(0), message, Outcome::Acknowledged);
+            }
+            _ => {}
+        }
+    }
+    let expected: Vec<_> = expected.iter().copied().map(uuid).collect();
+    assert_eq!(told, expected);
+    assert!(dispatcher.is_idle());
+}
+
+#[test]
+fn removals_go_ahead_of_additions() {
+    check_order(&[1, 2, -3, 4, -5], &[3, 5, 1, 2, 4]);
+    // A device that waits already goes ahead when it comes to owe a zero, and stays there.
+    check_order(&[1, 2, 3, -2, 2], &[2, 1, 3]);
+    check_order(&[1, -1, 2], &[1, 2]);
+}
+
+#[test]
+fn additions_get_every_eighth_message() {
+    let touches: Vec<i32> = [1, 2].into_iter().chain((10..30).map(|n| -n)).collect();
+    let expected = (10..17).chain([1]).chain(17..24).chain([2]).chain(24..30);
+    check_order(&touches, &expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn places_in_the_queue_that_were_left_are_passed_over() {
+    let mut touches: Vec<i32> = (100..140).collect();
+    touches.extend((100..140).rev().map(|n| -n));
+    let expected: Vec<_> = (100..140).rev().collect();
+    check_order(&touches, &expected);
+}

@@ -1,0 +1,71 @@
+//! A queue of devices that can be left from anywhere.
+//!
+//! Who leaves leaves their entry behind, which is dropped when it comes to the front, or when such entries
+//! outnumber the others. Only the lane knows whose entry still counts: the one with the ticket that
+//! the device holds.
+//!
+//! Invariant: between calls, the front counts.
+
+use std::collections::VecDeque;
+use tidings_model::DeviceUuid;
+
+/// Tells a device's entries apart: the newest counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ticket(u64);
+
+impl Ticket {
+    /// This one; the next time it is another.
+    pub(crate) const fn take(&mut self) -> Self {
+        self.0 += 1;
+        *self
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    entries: VecDeque<(DeviceUuid, Ticket)>,
+    /// Entries that do not count.
+    left: usize,
+}
+
+impl Queue {
+    /// Devices that wait in it.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.left
+    }
+
+    pub(crate) fn push(&mut self, uuid: DeviceUuid, ticket: Ticket) {
+        self.entries.push_back((uuid, ticket));
+    }
+
+    pub(crate) fn front(&self) -> Option<&DeviceUuid> {
+        Some(&self.entries.front()?.0)
+    }
+
+    /// Takes the front out; follow it with [`Queue::tidy`].
+    pub(crate) fn pop(&mut self) -> Option<DeviceUuid> {
+        Some(self.entries.pop_front()?.0)
+    }
+
+    /// Somebody in it waits elsewhere now; follow it with [`Queue::tidy`].
+    pub(crate) const fn leave(&mut self) {
+        self.left += 1;
+    }
+
+    /// Drops entries that do not count from the front, and all of them if they are many.
+    pub(crate) fn tidy(&mut self, counts: impl Fn(&DeviceUuid, Ticket) -> bool) {
+        if self.left == 0 {
+            return;
+        }
+        while let Some((uuid, ticket)) = self.entries.front()
+            && !counts(uuid, *ticket)
+        {
+            self.entries.pop_front();
+            self.left -= 1;
+        }
+        if self.left > self.entries.len() / 2 + 16 {
+            self.entries.retain(|(uuid, ticket)| counts(uuid, *ticket));
+            self.left = 0;
+        }
+    }
+}
