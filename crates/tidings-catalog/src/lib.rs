@@ -38,13 +38,21 @@ use context::Context;
 use fault::{Remark, Report};
 use known::Ids;
 use record::Record;
-use tidings_model::Catalog;
-use tidings_model::limits::{CATALOG_BYTES_MAX, DESTINATIONS_MAX, SEGMENTS_MAX, TRAITS_MAX};
+use tidings_model::limits::{
+    CATALOG_BYTES_MAX, CLEANUP_DAYS_MAX, DESTINATIONS_MAX, SEGMENTS_MAX, TRAITS_MAX,
+};
+use tidings_model::{Catalog, Cleanup};
 use tidings_rules::SegmentExports;
 use tree::{Place, Tree};
 use value::Value;
 
-const KEYS: [&str; 4] = ["data_sources", "traits", "segments", "destinations"];
+const KEYS: [&str; 5] = [
+    "data_sources",
+    "traits",
+    "segments",
+    "destinations",
+    "cleanup_days",
+];
 
 /// A catalog file that has been read into memory.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +142,13 @@ fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
     let mut segments = Ids::new("segment");
     let mut destinations = Ids::new("destination");
     // Sections are read in the order in which they refer to each other, whatever that of the file.
+    let cleanup = record
+        .field("cleanup_days")
+        .and_then(|value| value.number(1..=CLEANUP_DAYS_MAX.into(), ctx))
+        .and_then(|days| u8::try_from(days).ok())
+        .map_or_else(Cleanup::default, |days| Cleanup { days });
     let mut catalog = Catalog {
+        cleanup,
         data_sources: section(
             &record,
             "data_sources",

@@ -162,7 +162,7 @@ impl Engine {
         let time = event.time.unwrap_or(now).min(now);
         send::assume_told_by_earlier_run(moment, catalog, profile);
         let renewed = profile.generation != catalog.generation();
-        if time::is_unseen(profile, now) {
+        if time::is_unseen(catalog, profile, now) {
             // Its timer has not come round yet, or it is in nothing and has none.
             self.forget(moment, catalog, profile, &in_flight);
         }
@@ -179,7 +179,7 @@ impl Engine {
         self.change_traits(catalog, profile, event, time, now);
         self.evaluation.evaluate(catalog, profile, now);
         self.send(Cause::Seen, moment, catalog, profile, &in_flight);
-        if time::is_unseen(profile, now) {
+        if time::is_unseen(catalog, profile, now) {
             // The event tells of a sighting so long ago that it has run out already.
             profile.erase(catalog, in_flight, &mut self.effects.unlinked);
         }

@@ -25,7 +25,7 @@ use self::{
 };
 use hashbrown::HashMap;
 use tidings_model::{
-    Catalog, DataSourceId, DestinationId, SegmentId, Timestamp, TraitId, TraitKind,
+    Catalog, Cleanup, DataSourceId, DestinationId, SegmentId, Timestamp, TraitId, TraitKind,
 };
 use tidings_rules::{RuleError, SegmentExports, TraitRule, TraitRuleIndex};
 
@@ -63,6 +63,7 @@ pub struct CompiledCatalog {
     mapped: Lists,
     data_sources: Vec<DataSourceId>,
     has_folders: bool,
+    pub(crate) cleanup: Cleanup,
     /// For every segment, the generation in which what is mapped of it changed last.
     mapping_changes: MappingChanges,
     lapses: Lapses,
@@ -157,6 +158,7 @@ impl CompiledCatalog {
                 .traits
                 .iter()
                 .any(|trait_| trait_.kind == TraitKind::Folder),
+            cleanup: catalog.cleanup,
             mapping_changes,
             lapses: Lapses::default(),
             date_changes: date_changes(catalog),

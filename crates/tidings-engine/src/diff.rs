@@ -24,7 +24,7 @@ use tidings_model::{
 /// The differences between two catalogs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogDiff {
-    /// Entries that differ: data sources, traits, segments, destinations with their mappings, each
+    /// Entries that differ: settings, data sources, traits, segments, destinations with their mappings, each
     /// ascending by id.
     pub changes: Vec<EntryChange>,
     /// What follows from them: for traits, then segments, then destinations.
@@ -45,6 +45,8 @@ pub struct EntryChange {
 /// An entry of a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
+    /// What stands beside the entries.
+    Settings,
     /// A data source.
     DataSource(DataSourceId),
     /// A trait.
@@ -82,6 +84,14 @@ impl CatalogDiff {
     #[must_use]
     pub fn between(old: &Catalog, new: &Catalog) -> Self {
         let mut changes = Vec::new();
+        let settings = fields::of_settings(old, new);
+        if !settings.is_empty() {
+            changes.push(EntryChange {
+                entry: Entry::Settings,
+                name: "catalog".to_owned(),
+                change: Change::Changed(settings),
+            });
+        }
         compare(
             (&old.data_sources, &new.data_sources),
             |source| source.id,
@@ -141,6 +151,7 @@ impl Entry {
     #[must_use]
     pub const fn kind(self) -> &'static str {
         match self {
+            Self::Settings => "settings",
             Self::DataSource(_) => "data_source",
             Self::Trait(_) => "trait",
             Self::Segment(_) => "segment",

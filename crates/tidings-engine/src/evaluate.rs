@@ -66,7 +66,7 @@ impl Evaluation {
             self.candidates.extend(catalog.readers(id));
         }
         // A device unseen for so long leaves everything, so it enters nothing.
-        let enters = !time::is_unseen(profile, now);
+        let enters = !time::is_unseen(catalog, profile, now);
         self.candidates.sort_unstable();
         self.candidates.dedup();
         for &index in &self.candidates {

@@ -518,8 +518,8 @@ impl Profile {
 
     /// Whether the device was unseen for so long that it is about to leave everything.
     #[must_use]
-    pub fn is_idle(&self, now: Timestamp) -> bool {
-        !self.segments.is_empty() && time::is_unseen(self, now)
+    pub fn is_idle(&self, catalog: &CompiledCatalog, now: Timestamp) -> bool {
+        !self.segments.is_empty() && time::is_unseen(catalog, self, now)
     }
 
     /// Whether the destination is owed a Status 0 in this namespace.

@@ -19,6 +19,8 @@ use tidings_rules::Window;
 
 /// Days after which a device that was not seen leaves all segments.
 pub(crate) const IDLE_DAYS: i64 = 120;
+/// 1970-01-05: cleanups of every 7 days are on Mondays.
+const A_MONDAY: UtcDay = UtcDay(4);
 const DAY: i64 = 86_400;
 
 impl Engine {
@@ -37,7 +39,7 @@ impl Engine {
         self.clear();
         let now = moment.now;
         send::assume_told_by_earlier_run(moment, catalog, profile);
-        if !profile.opted_out && is_unseen(profile, now) {
+        if !profile.opted_out && is_unseen(catalog, profile, now) {
             self.forget(moment, catalog, profile, &in_flight);
         } else if !profile.opted_out {
             self.note_remapping(catalog, profile, now);
@@ -71,7 +73,7 @@ impl Engine {
     ) -> &Effects {
         self.clear();
         send::assume_told_by_earlier_run(moment, catalog, profile);
-        if !profile.opted_out && is_unseen(profile, moment.now) {
+        if !profile.opted_out && is_unseen(catalog, profile, moment.now) {
             self.forget(moment, catalog, profile, &in_flight);
         }
         profile.opted_out = true;
@@ -159,8 +161,8 @@ impl Profile {
     /// Whether the device was unseen for so long that its traits, links and regions have run out,
     /// although nothing has touched the profile since.
     #[must_use]
-    pub fn has_run_out(&self, now: Timestamp) -> bool {
-        !self.opted_out && is_unseen(self, now)
+    pub fn has_run_out(&self, catalog: &CompiledCatalog, now: Timestamp) -> bool {
+        !self.opted_out && is_unseen(catalog, self, now)
     }
 
     /// Whether nothing is known of a device that opted out but what partners are still to be told: it
@@ -251,21 +253,24 @@ impl Profile {
 /// Whether the device has been unseen for so long that it is in nothing and nothing is known about it
 /// any more. One that is in a segment has a timer for that; any other is found out by whatever
 /// touches its profile next.
-pub(crate) fn is_unseen(profile: &Profile, now: Timestamp) -> bool {
-    idle_at(profile) <= now
+pub(crate) fn is_unseen(catalog: &CompiledCatalog, profile: &Profile, now: Timestamp) -> bool {
+    idle_at(catalog, profile) <= now
 }
 
-/// The daily cleanup that finds the device idle: the first midnight when it has been unseen for
-/// [`IDLE_DAYS`].
-pub(crate) fn idle_at(profile: &Profile) -> Timestamp {
+/// The cleanup that finds the device idle: the first one when it has been unseen for [`IDLE_DAYS`].
+pub(crate) fn idle_at(catalog: &CompiledCatalog, profile: &Profile) -> Timestamp {
     let days = planted!(IdleAfter121Days, 121, IDLE_DAYS);
     let idle = profile.last_seen.plus_seconds(days * DAY);
     let midnight = idle.day().start();
-    if midnight == idle {
-        midnight
+    let first = if midnight == idle {
+        idle.day()
     } else {
-        idle.day().plus_days(1).start()
-    }
+        idle.day().plus_days(1)
+    };
+    let every = i32::from(catalog.cleanup.days.max(1));
+    let since_cleanup = (first.0.wrapping_sub(A_MONDAY.0)).rem_euclid(every);
+    let wait = (every - since_cleanup) % every;
+    first.plus_days(wait).start()
 }
 
 /// The next instant after the profile's last evaluation at which time alone can change what it is
@@ -275,7 +280,7 @@ pub(crate) fn next_change(catalog: &CompiledCatalog, profile: &Profile) -> Optio
         return None;
     }
     let after = profile.evaluated.day();
-    let idle = (!profile.segments.is_empty()).then(|| idle_at(profile));
+    let idle = (!profile.segments.is_empty()).then(|| idle_at(catalog, profile));
     let traits = profile.traits.iter().filter_map(|state| {
         let compiled = catalog.trait_(state.id)?;
         if catalog.readers(state.id).is_empty() {

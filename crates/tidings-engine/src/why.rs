@@ -123,7 +123,8 @@ pub fn explain(
     let view = change::View::new(catalog, compiled, profile, &parsed, now);
     let rule = rule::explain(&view);
     let since = profile.member_since(segment);
-    let reason = reason(described.status, since, rule.holds, profile, now);
+    let unseen = time::is_unseen(compiled, profile, now);
+    let reason = reason(described.status, since, rule.holds, profile, unseen);
     let next = change::of_membership(&view, &rule, profile, described.status, since);
     let destinations = catalog.destinations.iter().filter(|destination| {
         let mut mappings = destination.mappings.iter();
@@ -181,9 +182,8 @@ fn reason(
     since: Option<Timestamp>,
     holds: bool,
     profile: &Profile,
-    now: Timestamp,
+    unseen: bool,
 ) -> Reason {
-    let unseen = time::is_unseen(profile, now);
     match (since, holds) {
         (Some(_), _) if unseen => Reason::Behind,
         (Some(_), true) => Reason::Holds,

@@ -10,6 +10,8 @@ use std::time::Duration;
 /// Everything that is configured about traits, segments and destinations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalog {
+    /// When devices that were not seen for 120 days leave.
+    pub cleanup: Cleanup,
     /// Data sources. Of the built-in global ones only those that have export controls or an
     /// integration code.
     pub data_sources: Vec<DataSource>,
@@ -19,6 +21,20 @@ pub struct Catalog {
     pub segments: Vec<Segment>,
     /// Destinations.
     pub destinations: Vec<Destination>,
+}
+
+/// How often devices that were not seen for 120 days are looked for, in days: at midnights, counted
+/// from a Monday.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleanup {
+    /// 1 to [`limits::CLEANUP_DAYS_MAX`](crate::limits::CLEANUP_DAYS_MAX).
+    pub days: u8,
+}
+
+impl Default for Cleanup {
+    fn default() -> Self {
+        Self { days: 1 }
+    }
 }
 
 /// A namespace of ids, and the owner of traits.

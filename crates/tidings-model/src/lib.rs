@@ -16,9 +16,9 @@ pub mod secret;
 pub mod time;
 
 pub use catalog::{
-    Batch, Catalog, ClientCertificate, DataSource, DataSourceKind, Destination, FailurePolicy,
-    HashName, Mapping, Method, Numbers, OAuth, OAuthCredentials, Segment, Signing, Status,
-    TlsFiles, Trait, TraitKind, Unsegment, Unsynced, WireSettings,
+    Batch, Catalog, Cleanup, ClientCertificate, DataSource, DataSourceKind, Destination,
+    FailurePolicy, HashName, Mapping, Method, Numbers, OAuth, OAuthCredentials, Segment, Signing,
+    Status, TlsFiles, Trait, TraitKind, Unsegment, Unsynced, WireSettings,
 };
 pub use event::{AuthState, DeclaredId, Event, Signals};
 pub use export::{ExportBlock, ExportUse, ExportUses};

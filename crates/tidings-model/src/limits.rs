@@ -62,6 +62,8 @@ pub const RULE_DEPTH_MAX: usize = 256;
 pub const FOLDER_DEPTH_MAX: usize = 5;
 /// Traits in one segment expression.
 pub const SEGMENT_TRAITS_MAX: usize = 5_000;
+/// Days from one cleanup of unseen devices to the next.
+pub const CLEANUP_DAYS_MAX: u8 = 30;
 /// Traits of a catalog.
 pub const TRAITS_MAX: usize = 300_000;
 /// Rule-based traits of a catalog; onboarded ones; third-party ones.

@@ -203,7 +203,7 @@ impl Oracle {
             device.history.realised(now, id, time);
         }
         // The event may tell of a sighting so long ago that it has run out already.
-        let is_idle = self.features.idle && is_idle(device.last_seen, now);
+        let is_idle = self.features.idle && is_idle(&version, device.last_seen, now);
         if is_idle {
             device.history.erased(now);
         }
@@ -290,7 +290,12 @@ impl Oracle {
     }
 }
 
-/// Whether the daily cleanup has found a device unseen for too long.
-fn is_idle(last_seen: Timestamp, now: Timestamp) -> bool {
-    now.day().start().seconds_since(last_seen) >= IDLE_SECONDS
+/// Whether a cleanup has found a device unseen for too long by now. There is one at the midnight of
+/// every so many days, counted from a Monday.
+fn is_idle(version: &Version, last_seen: Timestamp, now: Timestamp) -> bool {
+    let is_cleanup = |day: &UtcDay| (day.0 - 4) % i32::from(version.catalog.cleanup.days) == 0;
+    let mut days =
+        (0..i32::from(version.catalog.cleanup.days)).map(|ago| now.day().plus_days(-ago));
+    let last_cleanup = days.find(is_cleanup);
+    last_cleanup.is_some_and(|day| day.start().seconds_since(last_seen) >= IDLE_SECONDS)
 }

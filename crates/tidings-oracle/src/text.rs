@@ -96,7 +96,7 @@ fn event(event: &Event) -> String {
 /// The catalog file.
 #[must_use]
 pub fn yaml(catalog: &Catalog) -> String {
-    let mut out = String::from("data_sources:\n");
+    let mut out = format!("cleanup_days: {}\ndata_sources:\n", catalog.cleanup.days);
     for one in &catalog.data_sources {
         let (id, name) = (one.id, quote(&one.name));
         let controls = list(one.export_controls.iter().map(ExportUse::control));

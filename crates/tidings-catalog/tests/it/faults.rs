@@ -65,11 +65,11 @@ fn text_that_is_no_catalog() {
     );
     check(
         "hello",
-        "catalog.yaml:1: expected a mapping with data_sources, traits, segments, destinations; found text",
+        "catalog.yaml:1: expected a mapping with data_sources, traits, segments, destinations, cleanup_days; found text",
     );
     check(
         "- a",
-        "catalog.yaml:1: expected a mapping with data_sources, traits, segments, destinations; found a list",
+        "catalog.yaml:1: expected a mapping with data_sources, traits, segments, destinations, cleanup_days; found a list",
     );
     check(
         "traits: [",
@@ -334,6 +334,25 @@ fn traits_and_segments() {
         "traits: {}",
         "catalog.yaml:1: traits: expected a list, found a mapping",
     );
+}
+
+#[test]
+fn the_cleanup_of_unseen_devices() {
+    let days = |text: &str| {
+        let read = crate::read(text).unwrap();
+        read.catalog.cleanup.days
+    };
+    assert_eq!([days("{}"), days("cleanup_days: 7")], [1, 7]);
+    for (value, fault) in [
+        ("0", "`0` is not between 1 and 30"),
+        ("31", "`31` is not between 1 and 30"),
+        ("7d", "`7d` is not a whole number"),
+    ] {
+        check(
+            &format!("cleanup_days: {value}"),
+            &format!("catalog.yaml:1: cleanup_days: {fault}"),
+        );
+    }
 }
 
 #[test]
@@ -644,6 +663,34 @@ fn the_list_of_faults_is_bounded() {
     let shown = report(&text);
     assert_eq!(shown.lines().count(), 1_001);
     assert_eq!(shown.lines().last(), Some("catalog.yaml: and 234 more"));
+}
+
+#[test]
+fn sections_are_bounded() {
+    let section = |name: &str, entry: &str, count: usize| {
+        let lines = (1..=count).map(|id| format!("- {{ id: {id}, name: A{entry} }}\n"));
+        format!("{name}:\n{}", lines.collect::<String>())
+    };
+    let traits = section("traits", ", kind: onboarded", 100_001);
+    check(
+        &traits,
+        "catalog.yaml:100002: traits[100000]: at most 100000 traits are of the kind onboarded",
+    );
+    let segments =
+        "traits: [{ id: 1, name: A }]\n".to_owned() + &section("segments", ", rule: 1T", 20_001);
+    check(
+        &segments,
+        "catalog.yaml:3: segments: 20001 entries, the limit is 20000",
+    );
+    let destinations = section(
+        "destinations",
+        ", client_id: x, url: https://a.example/, mappings: []",
+        1_001,
+    );
+    check(
+        &destinations,
+        "catalog.yaml:2: destinations: 1001 entries, the limit is 1000",
+    );
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::{Engine, Moment, check_references};
 use crate::testing::{World, catalog, check};
-use crate::{Applied, CompiledCatalog, MappingChanges, Profile};
-use tidings_model::{DataSourceId, DeclaredId, Event, TraitId, limits};
+use crate::{Applied, CompiledCatalog, MappingChanges, Profile, TraitState};
+use tidings_model::{DataSourceId, DeclaredId, Event, SegmentId, TraitId, limits};
 
 const CATALOG: &str = "
     trait 1
@@ -272,6 +272,47 @@ fn links_in_many_namespaces_are_kept_up_to_a_limit() {
     }
     assert_eq!(profile.ids.len(), limits::PROFILE_IDS_MAX);
     assert!(profile.ids.iter().all(|id| &*id.id != "0"));
+}
+
+#[test]
+fn traits_are_kept_up_to_a_limit_and_the_oldest_goes() {
+    let mut world = World::new(&[CATALOG]);
+    world.step("d0 see 1");
+    world.step("d1 see 2");
+    // As many others, all of them realised later.
+    let newer = world.profile.traits[1].clone();
+    let others = (3..).map(|id| TraitState {
+        id: TraitId(1_000 + id),
+        ..newer.clone()
+    });
+    let count = limits::PROFILE_TRAITS_MAX - 2;
+    world.profile.traits.extend(others.take(count));
+    let text = (3..)
+        .take(count)
+        .map(|id| format!("trait {}\n", 1_000 + id));
+    let mut catalog = catalog(CATALOG);
+    catalog
+        .traits
+        .extend(crate::testing::catalog(&text.collect::<String>()).traits);
+    let compiled = CompiledCatalog::compile(&catalog, 1, MappingChanges::default()).unwrap();
+    let moment = Moment {
+        now: crate::testing::parse_time("d1+1").unwrap(),
+        seq: 9,
+        epoch: 1,
+    };
+    let event = Event {
+        traits: vec![TraitId(4)],
+        ..Event::default()
+    };
+    let profile = &mut world.profile;
+    let mut engine = Engine::new();
+    let (_, effects) = engine.apply(moment, &compiled, profile, &event, |_, _| false);
+    assert_eq!(
+        (&effects.entered[..], &effects.left[..]),
+        (&[SegmentId(13)][..], &[SegmentId(10)][..])
+    );
+    assert_eq!(profile.traits.len(), limits::PROFILE_TRAITS_MAX);
+    assert_eq!(profile.traits[0].id, TraitId(2));
 }
 
 #[test]

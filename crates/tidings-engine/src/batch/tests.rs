@@ -11,9 +11,9 @@ use std::{
     fmt::Write as _,
 };
 use tidings_model::{
-    AuthState, Batch, Catalog, DataSource, DataSourceId, DataSourceKind, DeclaredId, Destination,
-    DestinationId, Event, ExportUse, ExportUses, FailurePolicy, Mapping, Segment, SegmentId,
-    Status, Trait, TraitId, TraitKind, Unsegment, Unsynced, UtcDay, WireSettings,
+    AuthState, Batch, Catalog, Cleanup, DataSource, DataSourceId, DataSourceKind, DeclaredId,
+    Destination, DestinationId, Event, ExportUse, ExportUses, FailurePolicy, Mapping, Segment,
+    SegmentId, Status, Trait, TraitId, TraitKind, Unsegment, Unsynced, UtcDay, WireSettings,
 };
 
 const D: DestinationId = DestinationId(7);
@@ -44,6 +44,7 @@ fn catalog() -> Catalog {
         end: None,
     };
     Catalog {
+        cleanup: Cleanup::default(),
         data_sources: NAMESPACES
             .map(|id| DataSource {
                 id,

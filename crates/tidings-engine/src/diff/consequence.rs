@@ -12,6 +12,8 @@ use tidings_rules::{SegmentExports, SegmentRule};
 /// One consequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Consequence {
+    /// Devices that were not seen for 120 days leave with a cleanup every so many days.
+    CleanupDiffers(u8),
     /// Events that name the data source are refused from now on.
     DataSourceGone(DataSourceId),
     /// The trait leaves all profiles with its history.
@@ -64,6 +66,7 @@ impl Consequence {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::CleanupDiffers(_) => "cleanup_differs",
             Self::DataSourceGone(_) => "data_source_gone",
             Self::TraitGone(_) => "trait_gone",
             Self::TraitRuleChanged(_) => "trait_rule_changed",
@@ -94,6 +97,7 @@ pub(super) fn of(old: &Catalog, new: &Catalog, changes: &[EntryChange]) -> Vec<C
     let mut found = Vec::new();
     for EntryChange { entry, change, .. } in changes {
         match (*entry, change) {
+            (Entry::Settings, _) => found.push(Consequence::CleanupDiffers(new.cleanup.days)),
             // A built-in one that loses its entry, and its export controls with it, still exists.
             (Entry::DataSource(id), Change::Removed) if !GLOBAL_DATA_SOURCES.contains(&id) => {
                 found.push(Consequence::DataSourceGone(id));

@@ -5,9 +5,9 @@
 use super::FieldChange;
 use std::{fmt::Display, time::Duration};
 use tidings_model::{
-    Batch, DataSource, DataSourceKind, Destination, FailurePolicy, HashName, Mapping, Method,
-    Numbers, OAuth, OAuthCredentials, Segment, Signing, Status, TlsFiles, Trait, TraitKind,
-    Unsegment, Unsynced, WireSettings,
+    Batch, Catalog, Cleanup, DataSource, DataSourceKind, Destination, FailurePolicy, HashName,
+    Mapping, Method, Numbers, OAuth, OAuthCredentials, Segment, Signing, Status, TlsFiles, Trait,
+    TraitKind, Unsegment, Unsynced, WireSettings,
 };
 
 /// Collects fields that differ.
@@ -66,6 +66,20 @@ pub(super) fn of_data_source(old: &DataSource, new: &DataSource) -> Vec<FieldCha
         &new.export_controls,
         |uses| list_of(uses.iter().map(|one| word(one.control()))),
     );
+    fields.0
+}
+
+/// What stands beside the entries.
+pub(super) fn of_settings(old: &Catalog, new: &Catalog) -> Vec<FieldChange> {
+    let Catalog {
+        cleanup: Cleanup { days },
+        data_sources: _,
+        traits: _,
+        segments: _,
+        destinations: _,
+    } = old;
+    let mut fields = Fields::default();
+    fields.plain("cleanup_days", days, &new.cleanup.days);
     fields.0
 }
 

@@ -151,6 +151,23 @@ fn tells_which_blocks_begin_and_end() {
 }
 
 #[test]
+fn tells_when_unseen_devices_leave() {
+    let old = catalog(OLD);
+    let mut new = old.clone();
+    new.cleanup.days = 7;
+    let diff = CatalogDiff::between(&old, &new).to_string();
+    assert_eq!(
+        diff,
+        "~ settings of the \"catalog\"
+    cleanup_days: 1 -> 7
+
+what follows:
+  devices that were not seen for 120 days leave with a cleanup every 7 days, which is told
+"
+    );
+}
+
+#[test]
 fn a_built_in_data_source_that_loses_its_controls_is_not_gone() {
     let mut old = catalog(OLD);
     old.data_sources[0].id = tidings_model::DataSourceId(20914);

@@ -26,6 +26,7 @@ impl Display for CatalogDiff {
 impl Display for Entry {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Settings => f.write_str("settings of the"),
             Self::DataSource(id) => write!(f, "data source {id}"),
             Self::Trait(id) => write!(f, "trait {id}"),
             Self::Segment(id) => write!(f, "segment {id}"),
@@ -74,6 +75,11 @@ impl Display for Consequence {
     /// One line.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
+            Self::CleanupDiffers(days) => write!(
+                f,
+                "devices that were not seen for 120 days leave with a cleanup every {days} days, \
+                 which is told"
+            ),
             Self::DataSourceGone(id) => {
                 write!(f, "data source {id}: events that name it are refused")
             }

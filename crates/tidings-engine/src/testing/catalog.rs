@@ -12,6 +12,7 @@ use tidings_model::{
 /// - `trait ID [onboarded] [folder] [ttl=DAYS] [in=FOLDER] [of=DATA SOURCE] [when=KEY]`, the last
 ///   with the rule `KEY == "1"`;
 /// - `source ID CONTROL,..`: the uses that the data source forbids, by their labels;
+/// - `cleanup DAYS`;
 /// - `segment ID [paused] EXPRESSION`;
 /// - `dest ID [ids=NAMESPACE,..] map=MAPPING,.. [max=MAPPINGS] [batch] [when_seen] [blank]
 ///   [paused] [labels=LABEL,..]`, where a mapping is `SEGMENT[:TEXT][@DAY..DAY]`.
@@ -39,6 +40,7 @@ pub(crate) fn parse(text: &str) -> Catalog {
                 let source = sources.find(|source| source.id == DataSourceId(id));
                 source.expect(line).export_controls = uses(rest);
             }
+            "cleanup" => catalog.cleanup.days = u8::try_from(id).unwrap(),
             "segment" => catalog.segments.push(segment(id, rest)),
             "dest" => catalog.destinations.push(destination(id, rest)),
             _ => panic!("{line}"),

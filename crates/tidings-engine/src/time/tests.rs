@@ -213,6 +213,33 @@ fn a_device_unseen_for_120_days_leaves_at_the_next_midnight() {
     );
 }
 
+/// Day 0 is a Wednesday; 120 days later it is a Thursday.
+#[test]
+fn a_weekly_cleanup_finds_unseen_devices_on_mondays() {
+    check(
+        "cleanup 7
+         trait 1 ttl=0
+         segment 10 1T
+         dest 100 ids=5 map=10",
+        "d0+10 see 1 5=x  => +10 >100.5
+         send             => 100.5[x 10=1]
+         timer            => d124
+         d123+23 pass     =>
+         d124 pass        => d124: -10 >100.5
+         send             => 100.5[x 10=0]
+         traits           =>",
+    );
+    // One that comes before the cleanup never left.
+    check(
+        "cleanup 7
+         trait 1 ttl=0
+         segment 10 1T",
+        "d0+10 see 1      => +10
+         d123+23 see      =>
+         traits           => 1: 0 d0*1",
+    );
+}
+
 #[test]
 fn being_seen_at_midnight_starts_the_120_days_there() {
     check(

@@ -222,7 +222,7 @@ pub(super) fn of_membership(
     status: Status,
     since: Option<Timestamp>,
 ) -> Option<NextChange> {
-    let unseen = time::idle_at(profile);
+    let unseen = time::idle_at(view.compiled, profile);
     if profile.opted_out || unseen <= view.now {
         return None;
     }

@@ -8,9 +8,9 @@ use std::{
 };
 use tidings_engine::{Applied, CompiledCatalog, Engine, MappingChanges, Moment, Profile};
 use tidings_model::{
-    Catalog, DataSource, DataSourceId, DataSourceKind, DeclaredId, Destination, DestinationId,
-    Event, ExportUses, FailurePolicy, Mapping, Segment, SegmentId, Signals, Status, Timestamp,
-    Trait, TraitId, TraitKind, Unsegment, Unsynced, WireSettings,
+    Catalog, Cleanup, DataSource, DataSourceId, DataSourceKind, DeclaredId, Destination,
+    DestinationId, Event, ExportUses, FailurePolicy, Mapping, Segment, SegmentId, Signals, Status,
+    Timestamp, Trait, TraitId, TraitKind, Unsegment, Unsynced, WireSettings,
 };
 
 struct Counting;
@@ -82,6 +82,7 @@ fn catalog() -> CompiledCatalog {
         end: None,
     });
     let catalog = Catalog {
+        cleanup: Cleanup::default(),
         data_sources: vec![DataSource {
             id: DataSourceId(5),
             name: String::new(),

@@ -4,7 +4,7 @@ use super::{Random, export, rule};
 use crate::Features;
 use std::time::Duration;
 use tidings_model::{
-    Batch, Catalog, DataSource, DataSourceId, DataSourceKind, Destination, DestinationId,
+    Batch, Catalog, Cleanup, DataSource, DataSourceId, DataSourceKind, Destination, DestinationId,
     ExportUses, FailurePolicy, Mapping, Segment, SegmentId, Status, Timestamp, Trait, TraitId,
     TraitKind, Unsegment, Unsynced, WireSettings,
 };
@@ -41,6 +41,9 @@ pub(super) fn catalog(random: &mut Random, features: Features, start: Timestamp)
         .map(|id| destination(random, features, start, number(id), &segments))
         .collect();
     let mut catalog = Catalog {
+        cleanup: Cleanup {
+            days: if random.chance(25) { 7 } else { 1 },
+        },
         data_sources: data_sources.into(),
         traits,
         segments,

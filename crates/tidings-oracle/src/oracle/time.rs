@@ -47,6 +47,7 @@ impl Oracle {
     /// A day begins.
     fn pass_midnight(&mut self) {
         let now = self.midnight.start();
+        let version = Arc::clone(&self.version);
         let dated = self.dated_mappings(self.midnight);
         for uuid in self.devices.keys().cloned().collect::<Vec<_>>() {
             let Some(device) = self.devices.get_mut(&uuid) else {
@@ -56,7 +57,8 @@ impl Oracle {
                 continue;
             }
             device.remapped |= self.features.remapped && device.is_concerned_by(&dated);
-            if self.features.idle && is_idle(device.last_seen, now) && !device.is_erased {
+            let is_idle = self.features.idle && is_idle(&version, device.last_seen, now);
+            if is_idle && !device.is_erased {
                 self.leave_everything(&uuid, Cause::Unseen);
                 self.erase(&uuid);
             } else if self.features.by_time {

@@ -7,7 +7,7 @@
 use super::{Cached, Changes, Core, Rows, in_flight, load, mark_dirty};
 use crate::cache::Cache;
 use std::sync::Arc;
-use tidings_engine::Moment;
+use tidings_engine::{CompiledCatalog, Moment};
 use tidings_model::{DataSourceId, DeviceUuid, Event, Timestamp, limits};
 use tidings_store::Link;
 
@@ -51,7 +51,13 @@ impl Core {
         for declared in &event.ids {
             let key = (declared.data_source, declared.id.clone());
             let links = &mut known_id(&mut self.links, &key, rows)?.links;
-            if let Some(uuid) = newest(moment, links, &mut self.profiles, rows)? {
+            if let Some(uuid) = newest(
+                moment,
+                &self.catalog.compiled,
+                links,
+                &mut self.profiles,
+                rows,
+            )? {
                 return Ok(Some(uuid));
             }
         }
@@ -120,13 +126,14 @@ impl Core {
 /// which are forgotten when they are touched next.
 pub(super) fn newest<R: Rows>(
     moment: Moment,
+    catalog: &CompiledCatalog,
     links: &[Link],
     profiles: &mut Cache<DeviceUuid, Box<Cached>>,
     rows: &R,
 ) -> Result<Option<DeviceUuid>, R::Error> {
     for link in links.iter().rev() {
         let profile = &load(profiles, &link.uuid, rows)?.profile;
-        if !profile.has_run_out(moment.now) {
+        if !profile.has_run_out(catalog, moment.now) {
             return Ok(Some(link.uuid.clone()));
         }
     }

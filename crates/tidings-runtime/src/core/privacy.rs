@@ -73,7 +73,8 @@ impl Core {
                 let known = known_id(&mut self.links, &key, rows)?;
                 let devices: Vec<_> = match request {
                     PrivacyRequest::OptOut => {
-                        let newest = newest(moment, &known.links, &mut self.profiles, rows)?;
+                        let (links, catalog) = (&known.links, &self.catalog.compiled);
+                        let newest = newest(moment, catalog, links, &mut self.profiles, rows)?;
                         newest.into_iter().collect()
                     }
                     PrivacyRequest::Delete => {

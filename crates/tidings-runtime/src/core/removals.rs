@@ -49,7 +49,7 @@ pub(super) fn cause_of_time(
     catalog: &CompiledCatalog,
     profile: &Profile,
 ) -> RemovalCause {
-    if profile.is_idle(now) {
+    if profile.is_idle(catalog, now) {
         RemovalCause::Idle
     } else if profile.generation != catalog.generation() {
         RemovalCause::Catalog

@@ -80,6 +80,7 @@ fn change(change: &EntryChange) -> Value {
     };
     let mut value = json!({ "kind": entry.kind(), "name": name, "change": how });
     let ids = match *entry {
+        Entry::Settings => json!({}),
         Entry::DataSource(id) => json!({ "id": id.0 }),
         Entry::Trait(id) => json!({ "id": id.0 }),
         Entry::Segment(id) => json!({ "id": id.0 }),
@@ -106,6 +107,7 @@ fn field(change: &FieldChange) -> Value {
 fn consequence(consequence: &Consequence) -> Value {
     let mut value = json!({ "code": consequence.code(), "text": consequence.to_string() });
     let subjects = match consequence {
+        Consequence::CleanupDiffers(days) => json!({ "cleanup_days": days }),
         Consequence::DataSourceGone(id) => json!({ "data_source": id.0 }),
         Consequence::TraitGone(id) | Consequence::TraitRuleChanged(id) => json!({ "trait": id.0 }),
         Consequence::TraitsReadDiffer(id, traits) => {
