@@ -247,10 +247,14 @@ impl Server {
 
     /// What the status page says about one destination.
     pub(crate) async fn destination(&self, id: u32) -> Value {
+        self.destination_if_known(id).await.unwrap()
+    }
+
+    /// `None` for one that has not come with a new catalog yet.
+    async fn destination_if_known(&self, id: u32) -> Option<Value> {
         let status = self.status().await;
         let destinations = status["destinations"].as_array().unwrap();
-        let found = destinations.iter().find(|one| one["id"] == id);
-        found.unwrap().clone()
+        destinations.iter().find(|one| one["id"] == id).cloned()
     }
 
     /// Waits until the status of one destination is as wanted.
@@ -262,7 +266,8 @@ impl Server {
     ) -> Value {
         let what = format!("destination {id}: {what}");
         poll(&what, async || {
-            Some(self.destination(id).await).filter(|status| wanted(status))
+            let status = self.destination_if_known(id).await;
+            status.filter(|status| wanted(status))
         })
         .await
     }
