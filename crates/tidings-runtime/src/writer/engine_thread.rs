@@ -13,9 +13,12 @@ use crate::{
     stats::ServiceStats,
 };
 use crossbeam_channel::{Receiver, Sender, select};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 use tidings_collect::Entry;
 use tidings_dispatch::Hint;
@@ -59,6 +62,23 @@ enum Arrival {
     Tick,
 }
 
+/// Waits for something to arrive, or for the time of background work.
+fn arrival(
+    submitted: &Receiver<Submission>,
+    controls: &Receiver<Control>,
+    patience: Duration,
+) -> Result<Arrival, Stop> {
+    select! {
+        recv(controls) -> control => Ok(Arrival::Control(control.map_err(|_| Stop::Asked)?)),
+        recv(submitted) -> submission => match submission {
+            Ok(submission) => Ok(Arrival::Submission(submission)),
+            // Whoever can submit can ask, so all are gone; what they asked for comes first.
+            Err(_) => Ok(Arrival::Control(controls.recv().map_err(|_| Stop::Asked)?)),
+        },
+        default(patience) => Ok(Arrival::Tick),
+    }
+}
+
 impl EngineThread {
     pub(super) fn run(mut self, submitted: &Receiver<Submission>, controls: &Receiver<Control>) {
         loop {
@@ -78,13 +98,8 @@ impl EngineThread {
         submitted: &Receiver<Submission>,
         controls: &Receiver<Control>,
     ) -> Result<(), Stop> {
-        let arrival = select! {
-            recv(controls) -> control => Arrival::Control(control.map_err(|_| Stop::Asked)?),
-            recv(submitted) -> submission => {
-                Arrival::Submission(submission.map_err(|_| Stop::Asked)?)
-            }
-            default(self.background.patience().min(self.resends.patience())) => Arrival::Tick,
-        };
+        let patience = self.background.patience().min(self.resends.patience());
+        let arrival = arrival(submitted, controls, patience)?;
         let is_tick = matches!(arrival, Arrival::Tick);
         let (first_control, first_submission) = match arrival {
             Arrival::Control(control) => (Some(control), None),
@@ -313,4 +328,29 @@ fn random_uuid() -> DeviceUuid {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     DeviceUuid::from_random(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arrival, Control, arrival};
+    use crossbeam_channel::unbounded;
+    use std::time::Duration;
+
+    #[test]
+    fn what_was_asked_before_the_senders_went_is_done() {
+        // Of two channels that are ready, any one is taken.
+        for _ in 0..100 {
+            let ((submissions, submitted), (control, controls)) = (unbounded(), unbounded());
+            control.send(Control::ForgetOthers).unwrap();
+            control.send(Control::Stop).unwrap();
+            drop((submissions, control));
+            let next = || arrival(&submitted, &controls, Duration::MAX).ok();
+            assert!(matches!(
+                next(),
+                Some(Arrival::Control(Control::ForgetOthers))
+            ));
+            assert!(matches!(next(), Some(Arrival::Control(Control::Stop))));
+            assert!(next().is_none());
+        }
+    }
 }
