@@ -85,6 +85,9 @@ pub(crate) struct Lane {
     others: Queue,
     /// Messages in a row that began with a removal while others waited.
     ahead: u8,
+    /// Some in the queue of removals came there from the other one, so they may be older than those
+    /// before them.
+    is_mixed: bool,
     waiting_objects: usize,
     next_ticket: Ticket,
     /// Oldest first. Entries whose place is not `Held` any more are skipped.
@@ -104,6 +107,7 @@ impl Lane {
             removals: Queue::default(),
             others: Queue::default(),
             ahead: 0,
+            is_mixed: false,
             waiting_objects: 0,
             next_ticket: Ticket::default(),
             held: VecDeque::new(),
@@ -139,6 +143,7 @@ impl Lane {
                     *ticket = self.next_ticket.take();
                     self.removals.push(uuid.clone(), *ticket);
                     self.others.leave();
+                    self.is_mixed = true;
                     self.tidy_queues();
                 }
             }
@@ -187,12 +192,16 @@ impl Lane {
 
     /// Since when the first in either queue waits.
     pub(crate) fn oldest(&self) -> Option<Millis> {
-        let since = |queue: &Queue| match self.places.get(queue.front()?) {
+        let fronts = [self.removals.front(), self.others.front()];
+        let fronts = fronts.into_iter().flatten();
+        fronts.filter_map(|uuid| self.since(uuid)).min()
+    }
+
+    fn since(&self, uuid: &DeviceUuid) -> Option<Millis> {
+        match self.places.get(uuid) {
             Some(Place::Waiting(turn, _)) => Some(turn.since),
             _ => None,
-        };
-        let queues = [since(&self.removals), since(&self.others)];
-        queues.into_iter().flatten().min()
+        }
     }
 
     /// Entries that devices have left behind when they became removals go once they are in the way.
@@ -216,11 +225,20 @@ impl Lane {
 
     /// When the lane's next message is due without further company; `None` when nobody waits.
     pub(crate) fn due(&self, objects_max: usize, linger: Duration, now: Millis) -> Option<Millis> {
-        let oldest = self.oldest()?;
+        if self.waiting_len() == 0 {
+            return None;
+        }
         if self.waiting_objects >= objects_max {
             return Some(now);
         }
-        Some(oldest.plus(linger))
+        let oldest = if self.is_mixed {
+            // No more of them than fit into one message.
+            let waiting = self.removals.iter().chain(self.others.iter());
+            waiting.filter_map(|uuid| self.since(uuid)).min()
+        } else {
+            self.oldest()
+        };
+        Some(oldest?.plus(linger))
     }
 
     /// Moves the devices of one message out of the queues: as many as fit into `objects_max`, at least
@@ -256,6 +274,10 @@ impl Lane {
             };
             users.extend(queue.pop());
             self.tidy_queues();
+        }
+        self.is_mixed &= self.removals.len() > 0;
+        if self.waiting_len() == 0 {
+            self.ahead = 0;
         }
     }
 

@@ -1,8 +1,9 @@
 //! The devices that wait for one destination in one namespace, and when their message leaves.
 //!
 //! A message leaves when `max_users` user objects wait, or the oldest device has waited `max_linger`.
-//! A device that is touched again keeps its place. Devices leave whole, oldest first, as many as fit
-//! into one message; one that alone is more than a message goes into several. How many user objects
+//! A device that is touched again keeps its place, unless it comes to owe a 0: those go ahead, in a queue
+//! of their own, but after seven messages that began with one while others waited, the next begins with
+//! another. Devices leave whole, oldest first, as many as fit into one message; one that alone is more than a message goes into several. How many user objects
 //! a device is, is counted when it is touched: one that meanwhile has less to tell may make a message
 //! leave early, never late.
 
@@ -10,7 +11,11 @@ use tidings_model::{Destination, DeviceUuid};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lane {
-    waiting: Vec<Waiting>,
+    /// Those that owe a 0, and the others.
+    removals: Vec<Waiting>,
+    others: Vec<Waiting>,
+    /// Messages in a row that began with a removal while others waited.
+    ahead: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -21,52 +26,86 @@ struct Waiting {
 }
 
 impl Lane {
-    /// The device has this many user objects to tell.
-    pub(crate) fn touch(&mut self, uuid: &DeviceUuid, objects: usize, now_ms: i64) {
-        if let Some(waiting) = self.waiting.iter_mut().find(|other| other.uuid == *uuid) {
-            waiting.objects = objects;
-            return;
+    /// The device has this many user objects to tell, and owes a 0 or does not.
+    pub(crate) fn touch(&mut self, uuid: &DeviceUuid, objects: usize, removal: bool, now_ms: i64) {
+        let known = |queue: &[Waiting]| queue.iter().position(|other| other.uuid == *uuid);
+        if let Some(at) = known(&self.removals) {
+            self.removals[at].objects = objects;
+        } else if let Some(at) = known(&self.others) {
+            self.others[at].objects = objects;
+            if removal {
+                self.removals.push(self.others.remove(at));
+            }
+        } else {
+            let waiting = Waiting {
+                uuid: uuid.clone(),
+                objects,
+                since_ms: now_ms,
+            };
+            if removal {
+                self.removals.push(waiting);
+            } else {
+                self.others.push(waiting);
+            }
         }
-        self.waiting.push(Waiting {
-            uuid: uuid.clone(),
-            objects,
-            since_ms: now_ms,
-        });
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Waiting> {
+        self.removals.iter().chain(&self.others)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.all().next().is_none()
     }
 
     pub(crate) fn holds(&self, uuid: &DeviceUuid) -> bool {
-        self.waiting.iter().any(|waiting| waiting.uuid == *uuid)
+        self.all().any(|waiting| waiting.uuid == *uuid)
     }
 
     /// When the next message leaves if nothing else happens; may lie in the past.
     pub(crate) fn due_ms(&self, destination: &Destination) -> Option<i64> {
-        let oldest = self.waiting.first()?;
-        let objects: usize = self.waiting.iter().map(|waiting| waiting.objects).sum();
+        let oldest = self.all().map(|waiting| waiting.since_ms).min()?;
+        let objects: usize = self.all().map(|waiting| waiting.objects).sum();
         if objects >= destination.max_users as usize {
             return Some(i64::MIN);
         }
         let linger = i64::try_from(destination.max_linger.as_millis()).ok()?;
-        Some(oldest.since_ms + linger)
+        Some(oldest + linger)
     }
 
     /// The devices that leave now, in order.
     pub(crate) fn leave(&mut self, destination: &Destination, now_ms: i64) -> Vec<DeviceUuid> {
-        let max = destination.max_users as usize;
         let mut leaving = Vec::new();
         while self.due_ms(destination).is_some_and(|due| due <= now_ms) {
-            let mut objects = 0;
-            while let Some(first) = self.waiting.first() {
-                if objects >= max || (objects > 0 && objects + first.objects > max) {
-                    break;
-                }
-                objects += first.objects;
-                leaving.push(self.waiting.remove(0).uuid);
-            }
+            self.leave_in_one(destination.max_users as usize, &mut leaving);
+        }
+        if self.is_empty() {
+            self.ahead = 0;
         }
         leaving
+    }
+
+    fn leave_in_one(&mut self, max: usize, leaving: &mut Vec<DeviceUuid>) {
+        let both = !self.removals.is_empty() && !self.others.is_empty();
+        let removals_first = !self.removals.is_empty() && !(both && self.ahead == 7);
+        self.ahead = if both && removals_first {
+            self.ahead + 1
+        } else {
+            0
+        };
+        let mut queues = [&mut self.removals, &mut self.others];
+        if !removals_first {
+            queues.reverse();
+        }
+        let mut objects = 0;
+        for queue in queues {
+            while let Some(first) = queue.first() {
+                if objects >= max || (objects > 0 && objects + first.objects > max) {
+                    return;
+                }
+                objects += first.objects;
+                leaving.push(queue.remove(0).uuid);
+            }
+        }
     }
 }

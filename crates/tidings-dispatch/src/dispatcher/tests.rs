@@ -247,3 +247,24 @@ fn places_in_the_queue_that_were_left_are_passed_over() {
     let expected: Vec<_> = (100..140).rev().collect();
     check_order(&touches, &expected);
 }
+
+/// A device that changes queues keeps the time since which it waits, behind one that waits for less long.
+#[test]
+fn a_device_that_becomes_a_removal_waits_no_longer_for_company() {
+    let mut dispatcher = dispatcher(100);
+    dispatcher.settings.linger = Duration::from_secs(1);
+    assert_eq!(tell_until_rescan(&mut dispatcher), Some(vec![]));
+    dispatcher.rescanned(true);
+    for (at, number, removal) in [(0, 1, false), (500, 2, true), (600, 1, true)] {
+        let hint = Hint {
+            uuid: uuid(number),
+            seq: at + 1,
+            namespace: NAMESPACE,
+            objects: 1,
+            removal,
+        };
+        dispatcher.hint(Millis(at), &hint);
+    }
+    assert_eq!(dispatcher.poll(Millis(600)), None);
+    assert_eq!(dispatcher.next_wakeup(Millis(600)), Some(Millis(1_000)));
+}

@@ -42,6 +42,11 @@ impl Queue {
         Some(&self.entries.front()?.0)
     }
 
+    /// Everybody who has an entry, those who left it behind included.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &DeviceUuid> {
+        self.entries.iter().map(|(uuid, _)| uuid)
+    }
+
     /// Takes the front out; follow it with [`Queue::tidy`].
     pub(crate) fn pop(&mut self) -> Option<DeviceUuid> {
         Some(self.entries.pop_front()?.0)

@@ -80,7 +80,10 @@ impl Oracle {
                 device.objects(&version, destination, namespace, now, Content::Everything);
             if !objects.is_empty() {
                 let lane = self.lanes.entry((destination.id, namespace)).or_default();
-                lane.touch(uuid, objects.len(), now_ms);
+                let owed = device.partners.get(&destination.id);
+                let owed = owed.into_iter().flat_map(|partner| &partner.owed);
+                let removal = owed.into_iter().any(|(_, id)| id.0 == namespace);
+                lane.touch(uuid, objects.len(), removal, now_ms);
                 device.last_send = Some(now);
             }
         }
