@@ -85,13 +85,31 @@ impl Truth {
         self.devices.insert(uuid.clone(), (seq, members));
     }
 
-    /// Steps after this one were lost; these profiles are left.
-    pub(crate) fn forget_after(&mut self, seq: u64, profiles: &BTreeMap<DeviceUuid, Profile>) {
+    /// Steps after this one were lost; these profiles are left, and what is true of them by the catalog
+    /// in use.
+    pub(crate) fn forget_after(
+        &mut self,
+        millis: u64,
+        seq: u64,
+        profiles: &BTreeMap<DeviceUuid, Profile>,
+    ) {
         for states in self.states.values_mut() {
             states.retain(|state| state.seq <= seq);
         }
         let kept = |(uuid, profile): (&DeviceUuid, _)| (uuid.clone(), (seq, members(profile)));
         self.devices = profiles.iter().map(kept).collect();
+        for (&to, counting) in &self.counting {
+            for (uuid, (seq, members)) in &self.devices {
+                note(
+                    &mut self.states,
+                    (to, uuid),
+                    *seq,
+                    millis,
+                    members,
+                    counting,
+                );
+            }
+        }
     }
 
     /// The states of a pair, in order.

@@ -26,6 +26,11 @@ impl Waiting {
         self.0.remove(&(to, uuid.clone()));
     }
 
+    /// Only these pairs wait: about the others there is nothing left to tell.
+    pub(crate) fn keep(&mut self, is_pending: impl Fn(&(DestinationId, DeviceUuid)) -> bool) {
+        self.0.retain(|pair, _| is_pending(pair));
+    }
+
     /// Waiting begins anew, as after a pause.
     pub(crate) fn forget(&mut self, to: DestinationId) {
         self.0.retain(|(one, _), _| *one != to);

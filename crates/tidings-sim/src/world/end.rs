@@ -9,8 +9,8 @@ use crate::{
     truth::{self, Segments},
 };
 use std::collections::BTreeSet;
-use tidings_engine::Profile;
-use tidings_model::{Destination, DeviceUuid, FailurePolicy, SegmentId, TraitId};
+use tidings_engine::{IdKey, Profile};
+use tidings_model::{DataSourceId, Destination, DeviceUuid, FailurePolicy, SegmentId, TraitId};
 
 impl World<'_> {
     /// Whether nothing is left to do.
@@ -122,8 +122,14 @@ impl World<'_> {
         let seen = self.closed_at.unwrap_or(0);
         let is_told = |segment: &SegmentId| self.truth.counts_since(to, *segment, seen);
         let state = profile.destination(to);
+        // A destination that left and came back with other namespaces is not told in those of before.
+        let is_heard = |key: IdKey| {
+            let mut ids = profile.ids.iter().filter(|id| id.key == key);
+            ids.any(|id| hears(destination, id.data_source))
+        };
         let owed = state.map_or(0, |state| {
-            let owed = state.owed.iter().filter(|zero| is_told(&zero.segment));
+            let owed = state.owed.iter();
+            let owed = owed.filter(|zero| is_told(&zero.segment) && is_heard(zero.id));
             owed.count()
         });
         if owed > 0 && !given_up {
@@ -144,7 +150,11 @@ impl World<'_> {
             // What begins while the last batch runs is for the next one.
             let jumped = self.last_since.map_or(0, |(_, millis)| millis);
             let before = &self.truth.at(to, uuid, jumped) & &told;
+            // What it could not tell, as for want of a token, is for the next one as well.
+            let record = self.disk.rows.batches.get(&to);
+            let is_whole = record.is_some_and(|record| record.failed == 0);
             if destination.batch.is_some()
+                && is_whole
                 && !before.is_empty()
                 && !partner.was_batched(namespace, uuid, &before)
             {
@@ -163,6 +173,14 @@ impl World<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a destination is told anything in a namespace.
+fn hears(destination: &Destination, namespace: DataSourceId) -> bool {
+    match &*destination.id_data_sources {
+        [] => namespace == DataSourceId::NONE,
+        namespaces => namespaces.contains(&namespace),
     }
 }
 

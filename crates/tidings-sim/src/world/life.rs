@@ -72,7 +72,8 @@ impl World<'_> {
         self.waiting.clear();
         self.sources.clear();
         let profiles = &self.disk.rows.profiles;
-        self.truth.forget_after(self.disk.durable, profiles);
+        self.truth
+            .forget_after(self.now, self.disk.durable, profiles);
         self.counts.add("crashes");
         self.trace
             .line(self.now, &format!("crash at commit {}", self.disk.durable));
@@ -106,6 +107,8 @@ impl World<'_> {
         };
         if step.seq > 0 {
             self.disk.commit(step.seq, &mut step.changes);
+            let pending = &self.disk.rows.pending;
+            self.waiting.keep(|pair| pending.contains_key(pair));
             self.counts.add("commits");
             self.batches_settled(std::mem::take(&mut step.settled));
         }
