@@ -88,6 +88,11 @@ impl Batches {
             let told = self.told.remove(&lane).unwrap_or_default();
             if user.delivered() {
                 let acknowledged = self.acknowledged.entry((batch, lane)).or_default();
+                // What changed under one id is told again under those that heard the opposite.
+                acknowledged.retain(|(_, segment), (before, _)| {
+                    let mut now = told.iter().filter(|((_, one), _)| one == segment);
+                    now.all(|(_, status)| status == before)
+                });
                 let told = told.into_iter();
                 acknowledged.extend(told.map(|(entry, status)| (entry, (status, now))));
             }
@@ -97,6 +102,11 @@ impl Batches {
     /// The process died: what was on its way has no outcome.
     pub(crate) fn forget(&mut self) {
         self.told.clear();
+    }
+
+    /// A destination has no batches any more: should it have some again, they tell everything.
+    pub(crate) fn begin_anew(&mut self, to: DestinationId) {
+        self.acknowledged.retain(|((one, _), _), _| *one != to);
     }
 
     /// The record of a batch is durable.

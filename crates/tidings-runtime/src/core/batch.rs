@@ -12,7 +12,7 @@ use super::{
 use std::sync::Arc;
 use tidings_dispatch::{Hint, Kind, SettledUser};
 use tidings_engine::{Moment, Profile};
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp, planted};
+use tidings_model::{DataSourceId, DestinationId, DeviceUuid, FailurePolicy, Timestamp, planted};
 use tidings_store::BatchRecord;
 
 /// Batches of a destination whose records are kept.
@@ -279,11 +279,14 @@ impl Core {
             };
             self.ledger
                 .told(moment, &user.uuid, outcome, &owed, profile, rows, changes)?;
-            // The partner knows everything now, also what it was not told when it should have been.
+            // The partner knows everything now, also what it was not told when it should have been. But
+            // a batch tells what differs from the batch before it: it does not make up for a message
+            // that was dropped, if that would have taken back what was told in real time meanwhile.
             let state = profile.destination(destination);
-            let knows = state.is_none_or(|state| {
-                state.batch.marked.is_none() && state.pending.is_none() && state.owed.is_empty()
-            });
+            let knows = user.after_failure == FailurePolicy::Hold
+                && state.is_none_or(|state| {
+                    state.batch.marked.is_none() && state.pending.is_none() && state.owed.is_empty()
+                });
             if user.delivered() && knows && profile.set_undelivered(destination, false) {
                 changes.delete_undelivered(destination, &user.uuid);
             }
@@ -295,3 +298,6 @@ impl Core {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

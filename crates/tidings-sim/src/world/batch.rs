@@ -4,6 +4,7 @@
 use super::{Happening, Try, World};
 use crate::{Violation, service::Settled};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use tidings_dispatch::Kind;
 use tidings_model::{DestinationId, time::DAY_SECONDS};
 use tidings_wire::{Decoder, Options};
@@ -70,6 +71,7 @@ impl World<'_> {
             self.batches
                 .settled(self.now, (to, number), namespace, &users);
         }
+        self.begin_batches_anew();
         for (&to, record) in &self.disk.rows.batches {
             let seen = self.batch_seen.entry(to).or_default();
             if seen.0 != record.number {
@@ -108,6 +110,16 @@ impl World<'_> {
                 .line(self.now, "the clock goes on to the last batches");
         }
         self.last_since = Some((self.time().time, self.now));
+    }
+
+    /// What destinations without batches were told by one does not matter any more.
+    pub(super) fn begin_batches_anew(&mut self) {
+        let with: BTreeSet<_> = self.batch_destinations().collect();
+        for (to, _) in &self.plan.failing {
+            if !with.contains(to) {
+                self.batches.begin_anew(*to);
+            }
+        }
     }
 
     fn batch_destinations(&self) -> impl Iterator<Item = DestinationId> {

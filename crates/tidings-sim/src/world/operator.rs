@@ -29,6 +29,7 @@ impl World<'_> {
             return;
         }
         self.version = version;
+        self.begin_batches_anew();
         self.counts.add("changes of the catalog");
         self.trace
             .line(self.now, &format!("the catalog is version {version}"));

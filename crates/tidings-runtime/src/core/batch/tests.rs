@@ -1,0 +1,147 @@
+//! What the outcome of a batch means for the list of undelivered pairs.
+
+use super::*;
+use crate::{
+    core::ActiveCatalog,
+    memory::{MemoryChanges, MemoryRows},
+};
+use std::{path::Path, sync::Arc};
+use tidings_catalog::Source;
+use tidings_engine::MappingChanges;
+use tidings_model::{Event, FailurePolicy, Timestamp, TraitId};
+
+const CATALOG: &str = r#"
+traits: [{ id: 1, name: Cart }, { id: 2, name: Search }]
+segments: [{ id: 10, name: Cart, rule: 1T }, { id: 20, name: Search, rule: 2T }]
+destinations:
+  - id: 7
+    name: Partner
+    client_id: "1"
+    url: https://partner.example/segments
+    after_failure: drop
+    batch: { every: 24h, at: "02:00" }
+    mappings: [{ segment: 10 }, { segment: 20 }]
+"#;
+const PARTNER: DestinationId = DestinationId(7);
+const NOW: Timestamp = Timestamp(1_469_577_600);
+
+/// One device, and a partner that it is told to.
+struct World {
+    core: Core,
+    rows: MemoryRows,
+    changes: MemoryChanges,
+    seq: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let source = Source {
+            name: "catalog.yaml",
+            text: CATALOG,
+            directory: Path::new("."),
+        };
+        let catalog = tidings_catalog::read(source, |_| None).unwrap().catalog;
+        let active = ActiveCatalog::new(catalog, 1, MappingChanges::default()).unwrap();
+        Self {
+            core: Core::new(Arc::new(active), 100),
+            rows: MemoryRows::default(),
+            changes: MemoryChanges::default(),
+            seq: 0,
+        }
+    }
+
+    fn device() -> DeviceUuid {
+        "17".parse().unwrap()
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            now: NOW,
+            seq: self.seq + 1,
+            epoch: 1,
+        }
+    }
+
+    fn finish(&mut self) {
+        let (moment, changes) = (self.moment(), &mut self.changes);
+        self.core.finish(moment, self.seq, &self.rows, changes);
+        self.rows.apply(changes);
+        self.seq += 1;
+    }
+
+    fn see(&mut self, traits: &[u32], remove_traits: &[u32]) {
+        let ids = |ids: &[u32]| ids.iter().copied().map(TraitId).collect();
+        let event = Event {
+            uuid: Some(Self::device()),
+            traits: ids(traits),
+            remove_traits: ids(remove_traits),
+            ..Event::default()
+        };
+        let (moment, changes) = (self.moment(), &mut self.changes);
+        let known = || unreachable!("it has a uuid");
+        let submitted = self
+            .core
+            .submit(moment, &event, &self.rows, changes, known, |_| {});
+        submitted.unwrap();
+        self.finish();
+    }
+
+    /// Tells the partner what there is to tell; it answers with success or not.
+    fn tell(&mut self, kind: Kind, success: bool) {
+        let (moment, changes) = (self.moment(), &mut self.changes);
+        let (core, rows) = (&mut self.core, &self.rows);
+        let (to, namespace) = (PARTNER, DataSourceId::NONE);
+        let users = vec![Self::device()];
+        let taken = core.take(moment, kind, to, namespace, users, rows, changes);
+        let taken = taken.unwrap().remove(0);
+        assert!(!taken.objects.is_empty(), "there is something to tell");
+        let user = SettledUser {
+            uuid: taken.uuid,
+            seq: taken.seq,
+            acknowledged: vec![success; taken.objects.len()],
+            after_failure: FailurePolicy::Drop,
+        };
+        let users = [user];
+        match kind {
+            Kind::Realtime => core.settle(
+                moment,
+                to,
+                namespace,
+                &users,
+                "status_500",
+                1,
+                rows,
+                changes,
+            ),
+            Kind::Batch => core.settle_batch(moment, to, namespace, &users, 1, rows, changes),
+        }
+        .unwrap();
+        self.finish();
+    }
+
+    fn is_listed(&self) -> bool {
+        let listed = &self.rows.undelivered;
+        listed.contains_key(&(PARTNER, Self::device()))
+    }
+}
+
+/// A batch tells what differs from the batch before. What was told in real time between the two and
+/// then taken back by a message that was dropped does not.
+#[test]
+fn a_batch_does_not_make_up_for_a_message_that_was_dropped() {
+    let mut world = World::new();
+    world.see(&[1], &[]);
+    world.tell(Kind::Realtime, true);
+    world.tell(Kind::Batch, true);
+    world.see(&[], &[1]);
+    world.tell(Kind::Realtime, true);
+    // The partner believes that the device is not in segment 10.
+    world.see(&[1, 2], &[]);
+    world.tell(Kind::Realtime, false);
+    assert!(world.is_listed());
+    world.tell(Kind::Batch, true);
+    assert!(world.is_listed(), "the batch told segment 20 alone");
+    world.see(&[1], &[2]);
+    world.tell(Kind::Realtime, true);
+    assert!(!world.is_listed());
+}
