@@ -9,11 +9,12 @@ use crate::{
 };
 use std::{collections::BTreeSet, time::Duration};
 use tidings_engine::Moment;
-use tidings_model::{DestinationId, DeviceUuid, Timestamp, planted};
+use tidings_model::{DestinationId, DeviceUuid, Millis, Timestamp, planted};
 use tokio::sync::oneshot;
 
-/// Pause between steps of a sweep: at most 4,000 profiles a second, a small part of a core.
-const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+/// Pause between pages of a sweep and of what is to be forgotten, however much else there is to do: at
+/// most 4,000 rows a second of each, a small part of a core.
+const PAGE_EVERY: Duration = Duration::from_millis(50);
 /// How often the clock is looked at when nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
 /// Timers are kept by the hour.
@@ -34,6 +35,11 @@ pub struct Background {
     catching_up: Vec<oneshot::Sender<()>>,
     sweep: Option<Sweep>,
     forgetting: Forgetting,
+    /// The last step that was handed over when these began: a row that it wrote is to be on disk
+    /// before they read there. Rows of later steps know the catalog in use.
+    begun: Option<u64>,
+    /// When their next pages are due.
+    next_pages: Millis,
 }
 
 #[derive(Debug)]
@@ -63,26 +69,44 @@ impl Background {
     /// Brings every profile up to the catalog, from the first; a sweep under way begins anew.
     pub fn sweep(&mut self, done: oneshot::Sender<()>) {
         self.sweep = Some(Sweep { after: None, done });
+        self.begun = None;
     }
 
     /// Begins to remove what is left of destinations, which are to be those that are gone.
     pub fn forget(&mut self, destinations: impl IntoIterator<Item = DestinationId>) {
         for destination in destinations {
             self.forgetting.add(destination);
+            self.begun = None;
         }
     }
 
-    /// Removes a page of what is left of destinations that are gone.
+    /// Brings a page of profiles up to the catalog, and removes a page of what is left of destinations
+    /// that are gone, if it is time for that. To be called before anything else in a step; `durable`
+    /// is the last step known to be on disk. Whoever asked for the sweep is returned at its end.
     ///
     /// # Errors
     /// When a row cannot be read.
-    pub fn forget_step<R: Scans>(
+    #[expect(clippy::too_many_arguments, reason = "as for `wake`, and the pace")]
+    pub fn read_pages<R: Scans>(
         &mut self,
+        now: Millis,
+        moment: Moment,
+        durable: u64,
         core: &mut Core,
         store: &R,
         batch: &mut impl Changes,
-    ) -> Result<(), R::Error> {
-        self.forgetting.step(core, store, batch)
+        hint: &mut impl FnMut(DestinationHint),
+    ) -> Result<Option<oneshot::Sender<()>>, R::Error> {
+        if now < self.next_pages || self.sweep.is_none() && self.forgetting.is_empty() {
+            return Ok(None);
+        }
+        let begun = *self.begun.get_or_insert(moment.seq.saturating_sub(1));
+        if durable < begun {
+            return Ok(None);
+        }
+        self.next_pages = now.plus(PAGE_EVERY);
+        self.forgetting.step(core, store, batch)?;
+        self.sweep_step(moment, core, store, batch, hint)
     }
 
     /// Whether nothing is under way.
@@ -96,7 +120,7 @@ impl Background {
         if self.timers_after.is_some() {
             Duration::ZERO
         } else if self.sweep.is_some() || !self.forgetting.is_empty() {
-            SWEEP_PAUSE
+            PAGE_EVERY
         } else {
             TICK
         }
@@ -163,11 +187,7 @@ impl Background {
         Ok(last)
     }
 
-    /// Brings a page of profiles up to the catalog. The one who asked is returned at the end.
-    ///
-    /// # Errors
-    /// When a row cannot be read.
-    pub fn sweep_step<R: Scans>(
+    fn sweep_step<R: Scans>(
         &mut self,
         moment: Moment,
         core: &mut Core,

@@ -47,10 +47,13 @@ impl Forgetting {
         }
     }
 
-    /// Begins to remove what is left of a destination.
+    /// Begins to remove what is left of a destination; anew, if that is under way: it may have come
+    /// back and left again.
     pub fn add(&mut self, destination: DestinationId) {
-        if !self.destinations.iter().any(|(id, _)| *id == destination) {
-            self.destinations.push_back((destination, Page::default()));
+        let mut under_way = self.destinations.iter_mut();
+        match under_way.find(|(id, _)| *id == destination) {
+            Some((_, page)) => *page = Page::default(),
+            None => self.destinations.push_back((destination, Page::default())),
         }
     }
 
@@ -107,5 +110,51 @@ impl Forgetting {
             }
         };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::ActiveCatalog,
+        memory::{MemoryChanges, MemoryRows},
+    };
+    use std::sync::Arc;
+    use tidings_engine::MappingChanges;
+    use tidings_model::{Catalog, Timestamp};
+    use tidings_store::Undelivered;
+
+    const GONE: DestinationId = DestinationId(7);
+
+    /// Between two pages it may come back, be told something, and leave again.
+    #[test]
+    fn a_destination_that_leaves_again_is_forgotten_from_the_first_page() {
+        let active = ActiveCatalog::new(Catalog::default(), 1, MappingChanges::default());
+        let mut core = Core::new(Arc::new(active.unwrap()), 100);
+        let mut rows = MemoryRows::default();
+        let list = |rows: &mut MemoryRows, number: u32| {
+            let uuid: DeviceUuid = number.to_string().parse().unwrap();
+            let why = Undelivered {
+                at: Timestamp(0),
+                reason: "status_500".into(),
+                held: false,
+            };
+            rows.undelivered.insert((GONE, uuid), why);
+        };
+        [2, 3, 4].map(|number| list(&mut rows, number));
+        let mut forgetting = Forgetting::new(2);
+        forgetting.add(GONE);
+        for steps in 0..10 {
+            if steps == 2 {
+                list(&mut rows, 1);
+                forgetting.add(GONE);
+            }
+            let mut changes = MemoryChanges::default();
+            forgetting.step(&mut core, &rows, &mut changes).unwrap();
+            rows.apply(&mut changes);
+        }
+        assert!(forgetting.is_empty());
+        assert_eq!(rows.undelivered, Default::default());
     }
 }

@@ -339,3 +339,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

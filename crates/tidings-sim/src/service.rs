@@ -41,15 +41,6 @@ pub(crate) enum Control {
     Sweep(oneshot::Sender<()>),
 }
 
-/// Why the engine thread takes a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// Something arrived.
-    Arrival,
-    /// Nothing did for a while.
-    Tick,
-}
-
 /// One batch of changes, and what is let out once it is durable.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
@@ -161,10 +152,10 @@ impl Service {
         u64::try_from(patience).unwrap_or(u64::MAX).clamp(1, 1_000)
     }
 
-    /// One step of the engine thread: requests first, then what is due by the clock, then events.
+    /// One step of the engine thread: a page of background work, then requests, then what is due by
+    /// the clock, then events.
     pub(crate) fn step(
         &mut self,
-        cause: Cause,
         now: Now,
         plan: &Plan,
         disk: &Disk,
@@ -178,6 +169,14 @@ impl Service {
         };
         truth.look(now.millis.0, &self.core.catalog().catalog, now.time);
         let mut step = Step::default();
+        let (core, rows, changes) = (&mut self.core, &disk.rows, &mut step.changes);
+        let hints = &mut step.hints;
+        let mut hint = |new: DestinationHint| hints.push((new.destination, new.hint));
+        let (millis, durable) = (now.millis, disk.durable);
+        step.swept = infallible(
+            self.background
+                .read_pages(millis, moment, durable, core, rows, changes, &mut hint),
+        );
         for control in std::mem::take(&mut self.controls) {
             self.control(control, now, moment, plan, disk, truth, &mut step);
         }
@@ -186,10 +185,6 @@ impl Service {
         let mut hint = |new: DestinationHint| hints.push((new.destination, new.hint));
         let background = &mut self.background;
         infallible(background.wake(moment, false, core, rows, changes, &mut hint));
-        if cause == Cause::Tick && disk.durable >= self.seq {
-            infallible(background.forget_step(core, rows, changes));
-            step.swept = infallible(background.sweep_step(moment, core, rows, changes, &mut hint));
-        }
         let events = self.submissions.len().min(EVENTS_PER_STEP);
         for (number, event) in self.submissions.drain(..events) {
             let submitted = core.submit(moment, &event, rows, changes, &mut *new_uuid, &mut hint);

@@ -21,7 +21,7 @@ use crate::{
     partner::Partner,
     plan::Operation,
     queue::Queue,
-    service::{Cause, Service},
+    service::Service,
     tokens::{Endpoints, Fetch, Source, TokenId},
     trace::Trace,
     truth::Truth,
@@ -274,7 +274,7 @@ impl<'a> World<'a> {
             let worked = self.run_couriers()?;
             let steps = self.service.as_ref().is_some_and(Service::may_step);
             if steps {
-                self.step(Cause::Arrival);
+                self.step();
             }
             let commits = self.begin_commit();
             if !(worked || steps || commits) {

@@ -160,3 +160,55 @@ fn every_timer_that_is_due_is_read_once() {
         assert_eq!(world.segments(number), [11].map(SegmentId));
     }
 }
+
+/// What was written before a sweep began is to be on disk first, and no more than that: under steady
+/// load something is always on its way there.
+#[test]
+fn a_sweep_waits_for_what_was_written_before_it() {
+    let mut world = World::new(3);
+    let (done, mut swept) = oneshot::channel();
+    world.background.sweep(done);
+    let written = world.seq;
+    let mut read = |now: u64, seq: u64, durable: u64| {
+        let moment = Moment {
+            now: START,
+            seq,
+            epoch: 1,
+        };
+        let (core, store, mut batch) = (&mut world.core, &world.store, Batch::new());
+        let (now, hint) = (Millis(now), &mut |_| {});
+        let ended = world
+            .background
+            .read_pages(now, moment, durable, core, store, &mut batch, hint);
+        ended.unwrap().is_some_and(|done| done.send(()).is_ok())
+    };
+    assert!(!read(0, written + 1, written - 1));
+    assert!(!read(1, written + 2, written - 1), "it is on its way");
+    assert!(read(2, written + 4, written), "what came later may be");
+    assert!(swept.try_recv().is_ok());
+}
+
+#[test]
+fn pages_of_a_sweep_are_paced() {
+    let mut world = World::new(450);
+    let (done, _swept) = oneshot::channel();
+    world.background.sweep(done);
+    let mut ended = Vec::new();
+    for now in 0..200 {
+        let moment = world.moment(START);
+        let durable = world.seq;
+        let (core, store, mut batch) = (&mut world.core, &world.store, Batch::new());
+        let hint = &mut |_| {};
+        let done = world.background.read_pages(
+            Millis(now),
+            moment,
+            durable,
+            core,
+            store,
+            &mut batch,
+            hint,
+        );
+        ended.extend(done.unwrap().map(|_| now));
+    }
+    assert_eq!(ended, [100], "three pages of {}", Pages::SERVER.swept);
+}

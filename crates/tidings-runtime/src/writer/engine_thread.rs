@@ -100,7 +100,6 @@ impl EngineThread {
     ) -> Result<(), Stop> {
         let patience = self.background.patience().min(self.resends.patience());
         let arrival = arrival(submitted, controls, patience)?;
-        let is_tick = matches!(arrival, Arrival::Tick);
         let (first_control, first_submission) = match arrival {
             Arrival::Control(control) => (Some(control), None),
             Arrival::Submission(submission) => (None, Some(submission)),
@@ -112,6 +111,7 @@ impl EngineThread {
             seq: self.seq + 1,
             epoch: self.store.epoch(),
         };
+        self.read_pages(moment, &mut step)?;
         let (mut stop, mut devices) = (Ok(()), 0);
         for control in first_control.into_iter().chain(controls.try_iter()) {
             if matches!(control, Control::Stop) {
@@ -125,7 +125,7 @@ impl EngineThread {
             }
         }
         // What is due by the clock comes before what is only now happening.
-        self.background(moment, is_tick, &mut step)?;
+        self.wake(moment, &mut step)?;
         let mut events = 0;
         let mut next = first_submission.or_else(|| submitted.try_recv().ok());
         while let Some(submission) = next {
@@ -141,12 +141,22 @@ impl EngineThread {
         stop
     }
 
-    fn background(
-        &mut self,
-        moment: Moment,
-        is_tick: bool,
-        step: &mut Step,
-    ) -> Result<(), StoreError> {
+    /// Sweeps, and removes what is left of destinations that are gone.
+    fn read_pages(&mut self, moment: Moment, step: &mut Step) -> Result<(), StoreError> {
+        let (core, store, batch) = (&mut self.core, &*self.store, &mut step.batch);
+        let (now, durable) = (self.clock.millis(), self.durable.load(Ordering::Acquire));
+        let hints = &mut step.hints;
+        let mut hint = |new| add_hint(hints, new);
+        let swept = self
+            .background
+            .read_pages(now, moment, durable, core, store, batch, &mut hint)?;
+        step.after
+            .extend(swept.map(|reply| After::Flushed { reply }));
+        Ok(())
+    }
+
+    /// Does what is due by the clock.
+    fn wake(&mut self, moment: Moment, step: &mut Step) -> Result<(), StoreError> {
         let (core, store, batch) = (&mut self.core, &*self.store, &mut step.batch);
         let hints = &mut step.hints;
         let mut hint = |new| add_hint(hints, new);
@@ -158,18 +168,7 @@ impl EngineThread {
             .extend(caught_up.into_iter().map(|reply| After::Flushed { reply }));
         let millis = self.clock.millis();
         self.resends
-            .step(millis, moment, core, store, batch, &mut hint)?;
-        // Both read what is on disk: a row that is still on its way there would be passed over.
-        let is_settled = self.durable.load(Ordering::Acquire) >= self.seq;
-        if is_tick && is_settled {
-            self.background.forget_step(core, store, batch)?;
-            let swept = self
-                .background
-                .sweep_step(moment, core, store, batch, &mut hint)?;
-            step.after
-                .extend(swept.map(|reply| After::Flushed { reply }));
-        }
-        Ok(())
+            .step(millis, moment, core, store, batch, &mut hint)
     }
 
     /// Ends the step: its changes go to the committer.

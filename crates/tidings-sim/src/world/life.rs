@@ -3,7 +3,7 @@
 use super::{Happening, WIRE_MILLIS, World};
 use crate::{
     disk::Disk,
-    service::{Cause, Service, Step},
+    service::{Service, Step},
 };
 use tidings_model::DeviceUuid;
 #[cfg(planted)]
@@ -20,7 +20,7 @@ impl World<'_> {
         let next = Happening::Tick(service.epoch);
         let can_step = service.has_room();
         if can_step {
-            self.step(Cause::Tick);
+            self.step();
         }
         let patience = self
             .service
@@ -29,7 +29,7 @@ impl World<'_> {
         self.queue.put(self.now + patience, next);
     }
 
-    pub(super) fn step(&mut self, cause: Cause) {
+    pub(super) fn step(&mut self) {
         let now = self.time();
         let Some(service) = &mut self.service else {
             return;
@@ -39,14 +39,7 @@ impl World<'_> {
             *new_devices += 1;
             DeviceUuid::from_number(1_000_000 + *new_devices).expect("a small number")
         };
-        service.step(
-            cause,
-            now,
-            self.plan,
-            &self.disk,
-            &mut self.truth,
-            &mut new_uuid,
-        );
+        service.step(now, self.plan, &self.disk, &mut self.truth, &mut new_uuid);
     }
 
     pub(super) fn crash(&mut self) {
