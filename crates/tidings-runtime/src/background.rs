@@ -100,7 +100,8 @@ impl Background {
         if now < self.next_pages || self.sweep.is_none() && self.forgetting.is_empty() {
             return Ok(None);
         }
-        let begun = *self.begun.get_or_insert(moment.seq.saturating_sub(1));
+        let handed_over = moment.seq.saturating_sub(1);
+        let begun = *self.begun.get_or_insert(handed_over);
         if durable < begun {
             return Ok(None);
         }

@@ -411,3 +411,6 @@ fn load<'a, R: Rows>(
     })?;
     Ok(cached)
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,7 +142,9 @@ mod tests {
             };
             rows.undelivered.insert((GONE, uuid), why);
         };
-        [2, 3, 4].map(|number| list(&mut rows, number));
+        for number in 2..=4 {
+            list(&mut rows, number);
+        }
         let mut forgetting = Forgetting::new(2);
         forgetting.add(GONE);
         for steps in 0..10 {
@@ -155,6 +157,6 @@ mod tests {
             rows.apply(&mut changes);
         }
         assert!(forgetting.is_empty());
-        assert_eq!(rows.undelivered, Default::default());
+        assert!(rows.undelivered.is_empty());
     }
 }

@@ -298,6 +298,3 @@ impl Core {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -80,13 +80,15 @@ impl Core {
     ) -> Result<Taken<Vec<u8>>, R::Error> {
         let cached = load(&mut self.profiles, uuid, rows)?;
         let profile = &cached.profile;
-        let seq = match kind {
+        let touch = match kind {
             Kind::Batch => 0,
             Kind::Realtime => profile
                 .destination(destination)
                 .and_then(|state| state.pending.as_ref())
                 .map_or(moment.seq, |pending| pending.seq),
         };
+        // An event of this step may still touch it, after it was taken and with this step's number.
+        let seq = touch.min(moment.seq.saturating_sub(1));
         let compiled = catalog.compiled.destination(destination);
         let (Some(compiled), Some(format)) = (compiled, catalog.format(destination)) else {
             return Ok(Taken {
@@ -110,6 +112,7 @@ impl Core {
         let is_empty = flight.is_none();
         match flight {
             Some(flight) => {
+                let flight = Flight { seq, ..flight };
                 removal = flight.objects.iter().any(|object| !object.zeros.is_empty());
                 self.flights
                     .entry_ref(uuid)
@@ -122,7 +125,9 @@ impl Core {
                 let was_pending = profile
                     .destination(destination)
                     .is_some_and(|state| state.pending.is_some());
-                let settled = self.engine.clear_part(profile, destination, namespace, seq);
+                let settled = self
+                    .engine
+                    .clear_part(profile, destination, namespace, touch);
                 let mark = self
                     .engine
                     .mark_batch(moment, &catalog.compiled, profile, destination);

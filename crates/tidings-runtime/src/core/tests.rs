@@ -1,14 +1,12 @@
-//! What the outcome of a batch means for the list of undelivered pairs.
+//! What a partner is told and what its answers mean, where a device changes meanwhile.
 
 use super::*;
-use crate::{
-    core::ActiveCatalog,
-    memory::{MemoryChanges, MemoryRows},
-};
-use std::{path::Path, sync::Arc};
+use crate::memory::{MemoryChanges, MemoryRows};
+use std::path::Path;
 use tidings_catalog::Source;
+use tidings_dispatch::{Kind, SettledUser, Taken};
 use tidings_engine::MappingChanges;
-use tidings_model::{Event, FailurePolicy, Timestamp, TraitId};
+use tidings_model::{FailurePolicy, TraitId};
 
 const CATALOG: &str = r#"
 traits: [{ id: 1, name: Cart }, { id: 2, name: Search }]
@@ -70,6 +68,12 @@ impl World {
     }
 
     fn see(&mut self, traits: &[u32], remove_traits: &[u32]) {
+        self.submit(traits, remove_traits);
+        self.finish();
+    }
+
+    /// An event, in a step that goes on.
+    fn submit(&mut self, traits: &[u32], remove_traits: &[u32]) {
         let ids = |ids: &[u32]| ids.iter().copied().map(TraitId).collect();
         let event = Event {
             uuid: Some(Self::device()),
@@ -83,25 +87,26 @@ impl World {
             .core
             .submit(moment, &event, &self.rows, changes, known, |_| {});
         submitted.unwrap();
-        self.finish();
     }
 
-    /// Tells the partner what there is to tell; it answers with success or not.
-    fn tell(&mut self, kind: Kind, success: bool) {
+    fn take(&mut self, kind: Kind) -> Taken<Vec<u8>> {
+        let (moment, changes) = (self.moment(), &mut self.changes);
+        let (core, rows) = (&mut self.core, &self.rows);
+        let (namespace, users) = (DataSourceId::NONE, vec![Self::device()]);
+        let taken = core.take(moment, kind, PARTNER, namespace, users, rows, changes);
+        taken.unwrap().remove(0)
+    }
+
+    fn settle(&mut self, kind: Kind, taken: Taken<Vec<u8>>, success: bool) {
         let (moment, changes) = (self.moment(), &mut self.changes);
         let (core, rows) = (&mut self.core, &self.rows);
         let (to, namespace) = (PARTNER, DataSourceId::NONE);
-        let users = vec![Self::device()];
-        let taken = core.take(moment, kind, to, namespace, users, rows, changes);
-        let taken = taken.unwrap().remove(0);
-        assert!(!taken.objects.is_empty(), "there is something to tell");
-        let user = SettledUser {
+        let users = [SettledUser {
             uuid: taken.uuid,
             seq: taken.seq,
             acknowledged: vec![success; taken.objects.len()],
             after_failure: FailurePolicy::Drop,
-        };
-        let users = [user];
+        }];
         match kind {
             Kind::Realtime => core.settle(
                 moment,
@@ -117,6 +122,19 @@ impl World {
         }
         .unwrap();
         self.finish();
+    }
+
+    /// Tells the partner what there is to tell; it answers with success or not.
+    fn tell(&mut self, kind: Kind, success: bool) {
+        let taken = self.take(kind);
+        assert!(!taken.objects.is_empty(), "there is something to tell");
+        self.settle(kind, taken, success);
+    }
+
+    /// The step whose touch of the pair is to be told.
+    fn pending(&self) -> Option<u64> {
+        let row = self.rows.pending.get(&(PARTNER, Self::device()));
+        row.map(|row| row.seq)
     }
 
     fn is_listed(&self) -> bool {
@@ -144,4 +162,37 @@ fn a_batch_does_not_make_up_for_a_message_that_was_dropped() {
     world.see(&[1], &[2]);
     world.tell(Kind::Realtime, true);
     assert!(!world.is_listed());
+}
+
+/// The courier asks for a device of which there is nothing to tell any more. Later in the same step
+/// the device changes: the answer must not count as being about that.
+#[test]
+fn nothing_taken_is_older_than_a_change_in_the_same_step() {
+    let mut world = World::new();
+    world.see(&[1], &[]);
+    world.tell(Kind::Realtime, true);
+    let taken = world.take(Kind::Realtime);
+    assert!(taken.objects.is_empty());
+    world.submit(&[2], &[]);
+    world.finish();
+    let touched = world.pending().unwrap();
+    assert!(taken.seq < touched, "{} {touched}", taken.seq);
+}
+
+/// Something else in a step, as a request of the operator, changes a device before it is taken, and an
+/// event changes it after that.
+#[test]
+fn what_changes_in_the_step_in_which_it_is_taken_stays_to_be_told() {
+    let mut world = World::new();
+    world.submit(&[1], &[]);
+    let taken = world.take(Kind::Realtime);
+    assert!(!taken.objects.is_empty());
+    world.submit(&[2], &[]);
+    world.finish();
+    let touched = world.pending().unwrap();
+    assert!(taken.seq < touched, "{} {touched}", taken.seq);
+    world.settle(Kind::Realtime, taken, true);
+    assert_eq!(world.pending(), Some(touched));
+    world.tell(Kind::Realtime, true);
+    assert_eq!(world.pending(), None);
 }
