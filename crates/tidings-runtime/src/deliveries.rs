@@ -37,6 +37,9 @@ pub(crate) struct Deliveries {
     inboxes: Arc<ArcSwap<Inboxes>>,
     tokens: Tokens,
     running: Mutex<BTreeMap<DestinationId, Running>>,
+    /// Set when the writer was told that the last task of a destination that left the catalog has
+    /// ended: one that comes back does not begin before.
+    left: Mutex<BTreeMap<DestinationId, watch::Receiver<bool>>>,
     pauses: Mutex<Pauses>,
 }
 
@@ -89,6 +92,7 @@ impl Deliveries {
             inboxes,
             tokens: Tokens::default(),
             running,
+            left: Mutex::default(),
             pauses: Mutex::new(pauses),
         }
     }
@@ -183,10 +187,15 @@ impl Deliveries {
     fn after_end(&self, mut gone: Running) -> impl Future<Output = ()> + Send + 'static {
         let writer = self.writer.clone();
         let destination = gone.destination.id;
+        let (tell, told) = watch::channel(false);
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.insert(destination, told);
+        drop(left);
         async move {
             // An error means that it has ended already.
             drop(gone.ended.wait_for(|&ended| ended).await);
             writer.control(Control::Ended { destination });
+            tell.send_replace(true);
         }
     }
 
@@ -342,7 +351,12 @@ impl Deliveries {
                 Arc::clone(&stats),
             )
         });
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = left.remove(&destination.id);
         let work = async move {
+            if let Some(mut left) = left {
+                drop(left.wait_for(|&told| told).await);
+            }
             if let Some(mut old) = old {
                 old.stop.send_replace(true);
                 // An error means that it has ended already.

@@ -52,6 +52,7 @@ impl Stations {
                 Some(old) if **old.courier.destination() == *destination => old,
                 old => {
                     let after = old.as_ref().map(|old| old.task);
+                    let after = after.or_else(|| self.last_ending(destination.id));
                     self.ending.extend(old.map(|old| (old.task, old)));
                     self.start(now, destination, catalog, paused, after)
                 }
@@ -61,6 +62,13 @@ impl Stations {
         for gone in before.into_values() {
             self.ending.insert(gone.task, gone);
         }
+    }
+
+    /// The last task of a destination that left and comes back before that has ended.
+    fn last_ending(&self, to: DestinationId) -> Option<TaskId> {
+        let mut ending = self.ending.iter().rev();
+        let last = ending.find(|(_, one)| one.courier.destination().id == to);
+        last.map(|(task, _)| *task)
     }
 
     fn start(
