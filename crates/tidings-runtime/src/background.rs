@@ -35,8 +35,10 @@ pub struct Background {
     catching_up: Vec<oneshot::Sender<()>>,
     sweep: Option<Sweep>,
     forgetting: Forgetting,
-    /// The last step that was handed over when these began: a row that it wrote is to be on disk
-    /// before they read there. Rows of later steps know the catalog in use.
+    /// They begin in the step under way.
+    beginning: bool,
+    /// The step in which these began: a row that it wrote is to be on disk before they read there.
+    /// Rows of later steps know the catalog in use.
     begun: Option<u64>,
     /// When their next pages are due.
     next_pages: Millis,
@@ -69,20 +71,20 @@ impl Background {
     /// Brings every profile up to the catalog, from the first; a sweep under way begins anew.
     pub fn sweep(&mut self, done: oneshot::Sender<()>) {
         self.sweep = Some(Sweep { after: None, done });
-        self.begun = None;
+        self.beginning = true;
     }
 
     /// Begins to remove what is left of destinations, which are to be those that are gone.
     pub fn forget(&mut self, destinations: impl IntoIterator<Item = DestinationId>) {
         for destination in destinations {
             self.forgetting.add(destination);
-            self.begun = None;
+            self.beginning = true;
         }
     }
 
     /// Brings a page of profiles up to the catalog, and removes a page of what is left of destinations
-    /// that are gone, if it is time for that. To be called before anything else in a step; `durable`
-    /// is the last step known to be on disk. Whoever asked for the sweep is returned at its end.
+    /// that are gone, if it is time for that. To be called in every step, after requests; `durable` is
+    /// the last step known to be on disk. Whoever asked for the sweep is returned at its end.
     ///
     /// # Errors
     /// When a row cannot be read.
@@ -98,6 +100,10 @@ impl Background {
         hint: &mut impl FnMut(DestinationHint),
     ) -> Result<Option<oneshot::Sender<()>>, R::Error> {
         if now < self.next_pages || self.sweep.is_none() && self.forgetting.is_empty() {
+            return Ok(None);
+        }
+        if std::mem::take(&mut self.beginning) {
+            self.begun = None;
             return Ok(None);
         }
         let handed_over = moment.seq.saturating_sub(1);

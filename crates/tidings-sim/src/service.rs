@@ -152,8 +152,7 @@ impl Service {
         u64::try_from(patience).unwrap_or(u64::MAX).clamp(1, 1_000)
     }
 
-    /// One step of the engine thread: a page of background work, then requests, then what is due by
-    /// the clock, then events.
+    /// One step of the engine thread: requests first, then what is due by the clock, then events.
     pub(crate) fn step(
         &mut self,
         now: Now,
@@ -169,14 +168,6 @@ impl Service {
         };
         truth.look(now.millis.0, &self.core.catalog().catalog, now.time);
         let mut step = Step::default();
-        let (core, rows, changes) = (&mut self.core, &disk.rows, &mut step.changes);
-        let hints = &mut step.hints;
-        let mut hint = |new: DestinationHint| hints.push((new.destination, new.hint));
-        let (millis, durable) = (now.millis, disk.durable);
-        step.swept = infallible(
-            self.background
-                .read_pages(millis, moment, durable, core, rows, changes, &mut hint),
-        );
         for control in std::mem::take(&mut self.controls) {
             self.control(control, now, moment, plan, disk, truth, &mut step);
         }
@@ -184,6 +175,10 @@ impl Service {
         let hints = &mut step.hints;
         let mut hint = |new: DestinationHint| hints.push((new.destination, new.hint));
         let background = &mut self.background;
+        let (millis, durable) = (now.millis, disk.durable);
+        step.swept = infallible(
+            background.read_pages(millis, moment, durable, core, rows, changes, &mut hint),
+        );
         infallible(background.wake(moment, false, core, rows, changes, &mut hint));
         let events = self.submissions.len().min(EVENTS_PER_STEP);
         for (number, event) in self.submissions.drain(..events) {

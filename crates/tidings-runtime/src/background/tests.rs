@@ -182,9 +182,10 @@ fn a_sweep_waits_for_what_was_written_before_it() {
             .read_pages(now, moment, durable, core, store, &mut batch, hint);
         ended.unwrap().is_some_and(|done| done.send(()).is_ok())
     };
-    assert!(!read(0, written + 1, written - 1));
-    assert!(!read(1, written + 2, written - 1), "it is on its way");
-    assert!(read(2, written + 4, written), "what came later may be");
+    assert!(!read(0, written, written - 1), "it begins in this step");
+    assert!(!read(1, written + 1, written - 1), "that is on its way");
+    assert!(!read(2, written + 2, written - 1));
+    assert!(read(3, written + 4, written), "what came later may be");
     assert!(swept.try_recv().is_ok());
 }
 
@@ -210,5 +211,5 @@ fn pages_of_a_sweep_are_paced() {
         );
         ended.extend(done.unwrap().map(|_| now));
     }
-    assert_eq!(ended, [100], "three pages of {}", Pages::SERVER.swept);
+    assert_eq!(ended, [101], "three pages of {}", Pages::SERVER.swept);
 }

@@ -111,7 +111,6 @@ impl EngineThread {
             seq: self.seq + 1,
             epoch: self.store.epoch(),
         };
-        self.read_pages(moment, &mut step)?;
         let (mut stop, mut devices) = (Ok(()), 0);
         for control in first_control.into_iter().chain(controls.try_iter()) {
             if matches!(control, Control::Stop) {
@@ -125,6 +124,7 @@ impl EngineThread {
             }
         }
         // What is due by the clock comes before what is only now happening.
+        self.read_pages(moment, &mut step)?;
         self.wake(moment, &mut step)?;
         let mut events = 0;
         let mut next = first_submission.or_else(|| submitted.try_recv().ok());
