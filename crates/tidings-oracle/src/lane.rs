@@ -87,7 +87,7 @@ impl Lane {
 
     fn leave_in_one(&mut self, max: usize, leaving: &mut Vec<DeviceUuid>) {
         let both = !self.removals.is_empty() && !self.others.is_empty();
-        let removals_first = !self.removals.is_empty() && !(both && self.ahead == 7);
+        let removals_first = !(self.removals.is_empty() || both && self.ahead == 7);
         self.ahead = if both && removals_first {
             self.ahead + 1
         } else {
