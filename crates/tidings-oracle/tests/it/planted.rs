@@ -30,7 +30,7 @@ const FAULTS: &[Planted] = &[
     Planted::LongerLifeRevives,
 ];
 /// A fault must be found within so many histories.
-const HISTORIES: u64 = 2_000;
+const HISTORIES: u64 = 4_000;
 /// Histories that must be told alike when none is at work.
 const HISTORIES_WITHOUT: u64 = 500;
 
