@@ -128,6 +128,10 @@ struct Nginx {
 }
 
 impl Nginx {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a benchmark, which looks whether its own receiver listens"
+    )]
     fn start(directory: &Path) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let root = directory.display();
