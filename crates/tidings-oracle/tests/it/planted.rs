@@ -28,6 +28,7 @@ const FAULTS: &[Planted] = &[
     Planted::RefusedZerosSent,
     Planted::BatchTakenAsTold,
     Planted::LongerLifeRevives,
+    Planted::TimerNotSet,
 ];
 /// A fault must be found within so many histories.
 const HISTORIES: u64 = 4_000;

@@ -19,7 +19,6 @@ const FAULTS: &[Planted] = &[
     Planted::LostHintsIgnored,
     Planted::HeldNotReleased,
     Planted::DirtyEvicted,
-    Planted::TimerNotSet,
     Planted::BatchOutcomeForgotten,
     Planted::RefusedTokenKept,
     Planted::SweepEndsEarly,
