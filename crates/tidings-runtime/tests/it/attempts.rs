@@ -1,42 +1,13 @@
 //! The attempt log of a running server, as its operator reads it.
 
-use crate::support::{Partner, catalog, eventually, request, serve, serve_with, set_clock};
+use crate::support::{
+    Partner, eventually, partner_catalog, post, request, serve, serve_with, set_clock,
+};
 use serde_json::Value;
 use std::{fs, path::Path, time::Duration};
-use tidings_model::Catalog;
 use tidings_runtime::{RecordSettings, Server};
 
 const START: &str = "2016-07-27T16:00:00Z";
-
-fn partner_catalog(url: &str, extra: &str) -> Catalog {
-    catalog(&format!(
-        r#"
-data_sources:
-  - {{ id: 55, name: Cookies, kind: cookie }}
-traits:
-  - {{ id: 1, name: Cart }}
-segments:
-  - {{ id: 10, name: Cart, rule: "1T" }}
-destinations:
-  - id: 7
-    name: Partner
-    client_id: "1"
-    url: {url}/segments
-    id_data_sources: [55]
-    mappings: [{{ segment: 10 }}]
-    max_linger: 5ms
-    retry_delay: 5ms
-{extra}"#
-    ))
-}
-
-async fn post(server: &Server, number: u32) {
-    let body = format!(
-        r#"{{"uuid":"{number:038}","ids":[{{"data_source":55,"id":"id{number}"}}],"traits":[1]}}"#
-    );
-    let answer = request(server.collect_addr(), "POST /v1/events", &body).await;
-    assert_eq!(answer["accepted"], 1, "{answer}");
-}
 
 async fn log(server: &Server, query: &str) -> Value {
     let head = format!("GET /v1/destinations/7/attempts{query}");

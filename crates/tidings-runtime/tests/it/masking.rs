@@ -1,6 +1,6 @@
 //! A partner that repeats what it was sent, lately or just now: nothing of it is shown or stored.
 
-use crate::support::{Partner, catalog, request, serve};
+use crate::support::{Partner, partner_catalog, post, request, serve};
 use serde_json::Value;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 use tidings_receiver::{OAuthSettings, Received, ReceiverSettings};
@@ -17,38 +17,18 @@ const KEY: &str = "canary-key-2";
 async fn start(dir: &Path, partner: &Partner) -> Server {
     let url = partner.running.url();
     let files = dir.display();
-    let catalog = catalog(&format!(
-        r#"
-data_sources:
-  - {{ id: 55, name: Cookies, kind: cookie }}
-traits:
-  - {{ id: 1, name: Cart }}
-segments:
-  - {{ id: 10, name: Cart, rule: "1T" }}
-destinations:
-  - id: 7
-    name: Partner
-    client_id: "1"
-    url: {url}/segments
-    id_data_sources: [55]
-    mappings: [{{ segment: 10 }}]
-    max_linger: 0ms
-    retry_delay: 5ms
-    signing: [{{ header: X-Signature, hash: sha256, secret: 'file:{files}/key' }}]
-    oauth: {{ token_url: '{url}/oauth2/token', client_id: us, client_secret: 'file:{files}/secret' }}
-"#
-    ));
+    let secrets = format!(
+        "    signing: [{{ header: X-Signature, hash: sha256, secret: 'file:{files}/key' }}]
+    oauth: {{ token_url: '{url}/oauth2/token', client_id: us, client_secret: 'file:{files}/secret' }}"
+    );
+    let catalog = partner_catalog(&url, &secrets);
     let data = dir.join("data");
     serve(&data, catalog, partner, START).await.unwrap()
 }
 
 /// Tells of a new device, and gives the last attempt at the message about it once that has ended.
 async fn tell(server: &Server, number: u32) -> Value {
-    let body = format!(
-        r#"{{"uuid":"{number:038}","ids":[{{"data_source":55,"id":"id{number}"}}],"traits":[1]}}"#
-    );
-    let answer = request(server.collect_addr(), "POST /v1/events", &body).await;
-    assert_eq!(answer["accepted"], 1, "{answer}");
+    post(server, number).await;
     let head = format!("GET /v1/destinations/7/attempts?device={number:038}");
     loop {
         let log = request(server.admin_addr(), &head, "").await;

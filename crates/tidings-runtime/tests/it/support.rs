@@ -37,6 +37,40 @@ pub(crate) fn catalog(text: &str) -> Catalog {
     }
 }
 
+/// One destination, 7, which is told under data source 55 who is in segment 10, by trait 1; `extra` are more
+/// lines of it.
+#[track_caller]
+pub(crate) fn partner_catalog(url: &str, extra: &str) -> Catalog {
+    catalog(&format!(
+        r#"
+data_sources:
+  - {{ id: 55, name: Cookies, kind: cookie }}
+traits:
+  - {{ id: 1, name: Cart }}
+segments:
+  - {{ id: 10, name: Cart, rule: "1T" }}
+destinations:
+  - id: 7
+    name: Partner
+    client_id: "1"
+    url: {url}/segments
+    id_data_sources: [55]
+    mappings: [{{ segment: 10 }}]
+    max_linger: 5ms
+    retry_delay: 5ms
+{extra}"#
+    ))
+}
+
+/// Puts a new device into the segment of [`partner_catalog`].
+pub(crate) async fn post(server: &Server, number: u32) {
+    let body = format!(
+        r#"{{"uuid":"{number:038}","ids":[{{"data_source":55,"id":"id{number}"}}],"traits":[1]}}"#
+    );
+    let answer = request(server.collect_addr(), "POST /v1/events", &body).await;
+    assert_eq!(answer["accepted"], 1, "{answer}");
+}
+
 /// A message that a partner answered with success.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {

@@ -1,7 +1,7 @@
 //! What a sender does about tokens that are refused or cannot be had. The life of a token by itself is
 //! in the tests of `tidings-egress`, `token_life`.
 
-use crate::support::{Partner, catalog, request, serve};
+use crate::support::{Partner, partner_catalog, post, request, serve};
 use serde_json::Value;
 use std::{path::Path, time::Duration};
 use tidings_receiver::{OAuthSettings, ReceiverSettings};
@@ -21,35 +21,11 @@ async fn partner() -> Partner {
 
 async fn start(dir: &Path, partner: &Partner) -> Server {
     let url = partner.running.url();
-    let catalog = catalog(&format!(
-        r#"
-data_sources:
-  - {{ id: 55, name: Cookies, kind: cookie }}
-traits:
-  - {{ id: 1, name: Cart }}
-segments:
-  - {{ id: 10, name: Cart, rule: "1T" }}
-destinations:
-  - id: 7
-    name: Partner
-    client_id: "1"
-    url: {url}/segments
-    id_data_sources: [55]
-    mappings: [{{ segment: 10 }}]
-    max_linger: 0ms
-    retry_delay: 5ms
-    oauth: {{ token_url: '{url}/oauth2/token', client_id: us, client_secret: 'plain:hush' }}
-"#
-    ));
-    serve(dir, catalog, partner, START).await.unwrap()
-}
-
-async fn post(server: &Server, number: u32) {
-    let body = format!(
-        r#"{{"uuid":"{number:038}","ids":[{{"data_source":55,"id":"id{number}"}}],"traits":[1]}}"#
+    let oauth = format!(
+        "    oauth: {{ token_url: '{url}/oauth2/token', client_id: us, client_secret: 'plain:hush' }}"
     );
-    let answer = request(server.collect_addr(), "POST /v1/events", &body).await;
-    assert_eq!(answer["accepted"], 1, "{answer}");
+    let catalog = partner_catalog(&url, &oauth);
+    serve(dir, catalog, partner, START).await.unwrap()
 }
 
 /// The outcomes in the attempt log, oldest first, once there are so many.
