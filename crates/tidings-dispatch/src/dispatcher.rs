@@ -471,7 +471,7 @@ impl<P> Dispatcher<P> {
             let Some(ended) = lane.object_done(&uuid, object, given_up) else {
                 continue;
             };
-            let after_failure = if ended.keep {
+            let after_failure = if ended.removal || ended.refused {
                 FailurePolicy::Hold
             } else {
                 self.settings.after_failure

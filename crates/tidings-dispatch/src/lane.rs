@@ -29,9 +29,8 @@ pub(crate) enum Place {
         outstanding: usize,
         /// It holds a zero.
         removal: bool,
-        /// It is held when it is given up, whatever the policy: it holds a zero, or the destination
-        /// refuses us.
-        keep: bool,
+        /// The destination refused us rather than a message of its.
+        refused: bool,
         touched: Option<Touch>,
     },
     /// Its message was given up; it waits for a later touch, a probe or recovery.
@@ -72,8 +71,8 @@ pub(crate) struct Ended {
     pub(crate) acknowledged: Vec<bool>,
     /// It held a zero.
     pub(crate) removal: bool,
-    /// It is to be held if it was given up, whatever the policy.
-    pub(crate) keep: bool,
+    /// The destination refused us rather than a message of its.
+    pub(crate) refused: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -207,7 +206,10 @@ impl Lane {
     /// Entries that devices have left behind when they became removals go once they are in the way.
     fn tidy_queues(&mut self) {
         let places = &self.places;
-        let is_there = |uuid: &DeviceUuid, ticket: Ticket| matches!(places.get(uuid), Some(Place::Waiting(_, current)) if *current == ticket);
+        let is_there = |uuid: &DeviceUuid, ticket: Ticket| match places.get(uuid) {
+            Some(Place::Waiting(_, current)) => *current == ticket,
+            _ => false,
+        };
         self.removals.tidy(is_there);
         self.others.tidy(is_there);
     }
@@ -352,7 +354,7 @@ impl Lane {
             acknowledged: vec![false; objects],
             outstanding: objects,
             removal: taken.removal,
-            keep: taken.removal,
+            refused: false,
             touched,
         };
         self.places.insert(uuid.clone(), place);
@@ -387,7 +389,7 @@ impl Lane {
             acknowledged,
             outstanding,
             removal,
-            keep,
+            refused,
             ..
         }) = self.places.get_mut(uuid)
         else {
@@ -396,13 +398,13 @@ impl Lane {
         if let Some(flag) = acknowledged.get_mut(object) {
             *flag = given_up.is_none();
         }
-        *keep |= given_up == Some(Verdict::Refused);
+        *refused |= given_up == Some(Verdict::Refused);
         *outstanding = outstanding.saturating_sub(1);
         (*outstanding == 0).then(|| Ended {
             seq: *seq,
             acknowledged: std::mem::take(acknowledged),
             removal: *removal,
-            keep: *keep,
+            refused: *refused,
         })
     }
 
