@@ -44,14 +44,14 @@ impl Lapses {
                     UtcDay(now.day().0.saturating_sub(days))
                 }
             };
-            let lapse = Lapse {
+            self.0.push(Lapse {
                 trait_id: old.id,
                 generation,
                 before,
-            };
-            let at = self.place(old.id, generation);
-            self.0.insert(at, lapse);
+            });
         }
+        self.0
+            .sort_unstable_by_key(|lapse| (lapse.trait_id, lapse.generation));
         self
     }
 
