@@ -146,7 +146,7 @@ impl DestinationTask {
             let attempt = match outlet.token.load_full() {
                 None => {
                     let mut attempt = outlet.endpoint.post(&request, timeout).await;
-                    outlet.redactor.load().clean(&mut attempt, &[]);
+                    outlet.redactor.load().clean(&mut attempt, Vec::new);
                     Ok(attempt)
                 }
                 Some(source) => post_with_token(&outlet, &source, &request, timeout).await,
@@ -186,7 +186,8 @@ async fn post_with_token(
         .with_authorization(token.authorization().clone());
     let mut attempt = outlet.endpoint.post(&request, timeout).await;
     // Whatever is known by now: a secret may have been replaced meanwhile.
-    outlet.redactor.load().clean(&mut attempt, &source.recent());
+    let redactor = outlet.redactor.load();
+    redactor.clean(&mut attempt, || source.recent());
     match attempt.result.as_ref().map(|response| response.status) {
         Ok(401) => source.invalidate(&token),
         Ok(200..300) => source.taken(&token),

@@ -62,8 +62,12 @@ impl Redactor {
     }
 
     /// Makes an attempt's texts printable, without secrets, and short where it was a success.
-    /// `tokens` are those that the destination was sent lately.
-    pub(crate) fn clean(&self, attempt: &mut Attempt, tokens: &[Arc<BearerToken>]) {
+    /// `tokens` are those that the destination was sent lately; most attempts have no text and need none.
+    pub(crate) fn clean(
+        &self,
+        attempt: &mut Attempt,
+        tokens: impl FnOnce() -> Vec<Arc<BearerToken>>,
+    ) {
         if let Ok(response) = &attempt.result
             && response.body_excerpt.is_empty()
             && response.bearer_error.is_none()
@@ -71,7 +75,7 @@ impl Redactor {
         {
             return;
         }
-        let token = token_forms(tokens);
+        let token = token_forms(&tokens());
         match &mut attempt.result {
             Ok(response) => {
                 let success = (200..300).contains(&response.status);
