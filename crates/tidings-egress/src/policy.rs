@@ -20,8 +20,8 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     /// Also permit loopback, private, shared (carrier-grade NAT), link-local and unique local
-    /// addresses, and those of this machine's interfaces. Where this server listens, metadata, unspecified, multicast, broadcast, documentation and reserved
-    /// addresses stay refused.
+    /// addresses, and those of this machine's interfaces. Where this server listens, metadata,
+    /// unspecified, multicast, broadcast, documentation and reserved addresses stay refused.
     pub allow_private: bool,
 }
 

@@ -3,9 +3,9 @@
 //! A message leaves when `max_users` user objects wait, or the oldest device has waited `max_linger`.
 //! A device that is touched again keeps its place, unless it comes to owe a 0: those go ahead, in a queue
 //! of their own, but after seven messages that began with one while others waited, the next begins with
-//! another. Devices leave whole, oldest first, as many as fit into one message; one that alone is more than a message goes into several. How many user objects
-//! a device is, is counted when it is touched: one that meanwhile has less to tell may make a message
-//! leave early, never late.
+//! another. Devices leave whole, oldest first, as many as fit into one message; one that alone is more
+//! than a message goes into several. How many user objects a device is, is counted when it is touched:
+//! one that meanwhile has less to tell may make a message leave early, never late.
 
 use tidings_model::{Destination, DeviceUuid};
 

@@ -54,7 +54,8 @@ impl MessageFormat {
         }
     }
 
-    /// Encodes one user object, whose id is of this namespace; `None` if it has no segments, which is never sent.
+    /// Encodes one user object, whose id is of this namespace; `None` if it has no segments, which is never
+    /// sent.
     #[must_use]
     pub fn user(
         &self,

@@ -2,7 +2,8 @@
 //!
 //! What the service must remember of a catalog over a restart lies in `data_dir/catalog.json`: its
 //! text and generation, in which generation what is mapped of each segment changed last, what was over
-//! when traits got a longer time-to-live, and whether every profile has been brought up to it. It is written before the catalog takes effect.
+//! when traits got a longer time-to-live, and whether every profile has been brought up to it. It is
+//! written before the catalog takes effect.
 
 use crate::{core::ActiveCatalog, durable::write_durably};
 use anyhow::Context as _;
@@ -193,9 +194,11 @@ impl Remembered {
             generation,
             before: UtcDay(before),
         };
-        // Those of a sweep that ended have done their duty.
-        let lapses = self.lapses.iter().filter(|_| !self.swept);
-        Lapses(lapses.map(lapse).collect())
+        if self.swept {
+            // They have done their duty.
+            return Lapses::default();
+        }
+        Lapses(self.lapses.iter().map(lapse).collect())
     }
 
     /// Whether profiles may still be behind.
