@@ -3,6 +3,7 @@
 //!
 //! A row lies in a ring of bytes, the oldest is overwritten first, and a row that is written again keeps
 //! its place when it still fits. So a population that fits is found in whole, in whatever order it comes.
+//! Places that rows have left are closed up before more memory is used for them, or other rows go.
 //!
 //! Invariants:
 //! - what is found here is what the last commit that returned has left of the row, or that of a commit
@@ -26,6 +27,8 @@ use std::{
 const RINGS: usize = 8;
 /// A row of more than this part of a ring is not kept.
 const ROW_SHARE: usize = 16;
+/// Places that were left are closed up when they are this part of a ring.
+const LEFT_SHARE: usize = 4;
 /// Before each row: bytes of its key, bytes of its value, bytes that the value may have in this place.
 const HEADER: usize = 12;
 /// As the number of bytes of a value: there is no such row.
@@ -57,6 +60,8 @@ struct Ring {
     oldest: usize,
     end: usize,
     places: HashTable<u32>,
+    /// Bytes of rows in the ring that are not found any more, or at another place.
+    left: usize,
     commits: u64,
     hasher: FixedState,
 }
@@ -150,6 +155,11 @@ impl Row {
     fn end(&self) -> usize {
         self.key().end + self.room
     }
+
+    /// All that it takes.
+    fn bytes(&self) -> usize {
+        self.end() - self.place
+    }
 }
 
 impl Ring {
@@ -162,6 +172,7 @@ impl Ring {
             oldest: 0,
             end: 0,
             places: HashTable::new(),
+            left: 0,
             commits: 0,
             hasher,
         }
@@ -193,7 +204,7 @@ impl Ring {
         let known = self.place(hash, key);
         let Some(length) = length.filter(|_| size <= self.capacity / ROW_SHARE) else {
             if let Some(place) = known {
-                self.forget(hash, place);
+                self.leave(hash, place);
             }
             return;
         };
@@ -205,7 +216,7 @@ impl Ring {
                 self.bytes[start..][..bytes.len()].copy_from_slice(bytes);
                 return;
             }
-            self.forget(hash, place);
+            self.leave(hash, place);
         }
         let place = self.make_room(size);
         let numbers = [to_u32(key.len()), length, to_u32(room)];
@@ -215,13 +226,14 @@ impl Ring {
         }
         row[HEADER..][..key.len()].copy_from_slice(key);
         row[HEADER + key.len()..][..bytes.len()].copy_from_slice(bytes);
-        let (kept, hasher) = (&self.bytes, &self.hasher);
-        let hash_of = |place: &u32| hasher.hash_one(key_at(kept, to_usize(*place)));
-        self.places.insert_unique(hash, to_u32(place), hash_of);
+        insert(&mut self.places, hash, place, &self.bytes, &self.hasher);
     }
 
     /// So many bytes for a row, where the oldest rows were.
     fn make_room(&mut self, size: usize) -> usize {
+        if self.next + size > self.bytes.len() && self.left > self.bytes.len() / LEFT_SHARE {
+            self.close_up();
+        }
         if self.next + size > self.capacity {
             self.forget_oldest(self.end);
             self.end = self.next;
@@ -241,18 +253,56 @@ impl Ring {
         while self.oldest < self.end.min(until) {
             let row = self.row(self.oldest);
             let hash = self.hasher.hash_one(&self.bytes[row.key()]);
-            self.forget(hash, row.place);
+            if !self.forget(hash, row.place) {
+                self.left -= row.bytes();
+            }
             self.oldest = row.end();
         }
     }
 
-    /// Forgets the row at a place, if the key of the row there is not found at another by now.
-    fn forget(&mut self, hash: u64, place: usize) {
-        let place = to_u32(place);
-        if let Ok(entry) = self.places.find_entry(hash, |other| *other == place) {
-            entry.remove();
+    /// Closes up the places that rows have left. The order of the others stays.
+    fn close_up(&mut self) {
+        let mut bytes = Vec::with_capacity(self.capacity);
+        let mut places = HashTable::with_capacity(self.places.len());
+        for (mut place, end) in [(self.oldest, self.end), (0, self.next)] {
+            while place < end {
+                let row = self.row(place);
+                let hash = self.hasher.hash_one(&self.bytes[row.key()]);
+                if self.is_found(hash, place) {
+                    let moved_to = bytes.len();
+                    bytes.extend_from_slice(&self.bytes[place..row.end()]);
+                    insert(&mut places, hash, moved_to, &bytes, &self.hasher);
+                }
+                place = row.end();
+            }
         }
+        (self.next, self.oldest, self.end) = (bytes.len(), 0, 0);
+        (self.bytes, self.places, self.left) = (bytes, places, 0);
     }
+
+    fn is_found(&self, hash: u64, place: usize) -> bool {
+        let place = to_u32(place);
+        self.places.find(hash, |other| *other == place).is_some()
+    }
+
+    /// Forgets the row at a place, before its turn.
+    fn leave(&mut self, hash: u64, place: usize) {
+        self.left += self.row(place).bytes();
+        self.forget(hash, place);
+    }
+
+    /// Forgets the row at a place. False if it was not found there any more.
+    fn forget(&mut self, hash: u64, place: usize) -> bool {
+        let place = to_u32(place);
+        let entry = self.places.find_entry(hash, |other| *other == place);
+        entry.map(|entry| entry.remove()).is_ok()
+    }
+}
+
+/// Notes where a row lies that is not in `places`; `bytes` are those of the ring.
+fn insert(places: &mut HashTable<u32>, hash: u64, place: usize, bytes: &[u8], hasher: &FixedState) {
+    let hash_of = |place: &u32| hasher.hash_one(key_at(bytes, to_usize(*place)));
+    places.insert_unique(hash, to_u32(place), hash_of);
 }
 
 fn key_at(bytes: &[u8], place: usize) -> &[u8] {
@@ -343,6 +393,19 @@ mod tests {
         let after = recent.find(&key).err().unwrap();
         recent.keep(after, &key, Some(&[7; 3]));
         check(&recent, 7, Some(Some(3)));
+    }
+
+    #[test]
+    fn rows_that_grow_take_little_more_than_they_need() {
+        let recent = Recent::new(RINGS << 20);
+        for bytes in 0..1_000 {
+            recent.committed(&batch(&[1, 2, 3, 4].map(|number| (number, Some(bytes)))));
+        }
+        for number in 1..=4 {
+            check(&recent, number, Some(Some(999)));
+        }
+        let used: usize = recent.rings.iter().map(|ring| lock(ring).bytes.len()).sum();
+        assert!(used < 4 * 2 * 1_024, "{used}");
     }
 
     #[test]
