@@ -95,10 +95,14 @@ impl Core {
         };
         let mut report = PrivacyReport::default();
         for uuid in &devices {
-            let before = known(&load(&mut self.profiles, uuid, rows)?.profile);
+            let mut before = known(&load(&mut self.profiles, uuid, rows)?.profile);
+            for ((destination, ..), flight) in self.flights.get(uuid).into_iter().flatten() {
+                for &segment in &flight.ones {
+                    before.entry((*destination, segment)).or_default().messages = true;
+                }
+            }
             self.change(moment, change, uuid, rows, changes, &mut hint)?;
             let after = &load(&mut self.profiles, uuid, rows)?.profile;
-            // What was on its way counts as told from now on.
             let mut memberships = known(after);
             memberships.extend(before);
             for ((destination, segment), how) in memberships {
@@ -198,7 +202,7 @@ struct KnownBy {
     batches: bool,
 }
 
-/// The memberships that partners may know of.
+/// The memberships that partners may know of, less what is on its way.
 fn known(profile: &Profile) -> BTreeMap<(DestinationId, SegmentId), KnownBy> {
     let mut known: BTreeMap<_, KnownBy> = BTreeMap::new();
     for state in &profile.destinations {

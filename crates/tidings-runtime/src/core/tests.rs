@@ -1,12 +1,16 @@
 //! What a partner is told and what its answers mean, where a device changes meanwhile.
 
-use super::*;
+use super::{
+    privacy::{PrivacyReport, PrivacyRequest, Told},
+    *,
+};
 use crate::memory::{MemoryChanges, MemoryRows};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 use tidings_catalog::Source;
+use tidings_collect::Subject;
 use tidings_dispatch::{Kind, SettledUser, Taken};
 use tidings_engine::MappingChanges;
-use tidings_model::{FailurePolicy, TraitId};
+use tidings_model::{FailurePolicy, SegmentId, TraitId};
 
 const CATALOG: &str = r#"
 traits: [{ id: 1, name: Cart }, { id: 2, name: Search }]
@@ -33,9 +37,13 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::of(CATALOG)
+    }
+
+    fn of(text: &str) -> Self {
         let source = Source {
             name: "catalog.yaml",
-            text: CATALOG,
+            text,
             directory: Path::new("."),
         };
         let catalog = tidings_catalog::read(source, |_| None).unwrap().catalog;
@@ -87,6 +95,15 @@ impl World {
             .core
             .submit(moment, &event, &self.rows, changes, known, |_| {});
         submitted.unwrap();
+    }
+
+    fn delete(&mut self) -> PrivacyReport {
+        let (moment, changes) = (self.moment(), &mut self.changes);
+        let (request, subject) = (PrivacyRequest::Delete, Subject::Device(Self::device()));
+        let (core, rows) = (&mut self.core, &self.rows);
+        let report = core.privacy(moment, request, &subject, rows, changes, |_| {});
+        self.finish();
+        report.unwrap()
     }
 
     fn take(&mut self, kind: Kind) -> Taken<Vec<u8>> {
@@ -195,4 +212,27 @@ fn what_changes_in_the_step_in_which_it_is_taken_stays_to_be_told() {
     assert_eq!(world.pending(), Some(touched));
     world.tell(Kind::Realtime, true);
     assert_eq!(world.pending(), None);
+}
+
+/// A device is deleted while a message that puts it into a segment is on its way to a partner that takes
+/// no Status 0. The answer tells of the partner, which may know by now; nothing of the device stays.
+#[test]
+fn what_is_on_its_way_to_a_partner_without_zeros_is_listed_as_not_told() {
+    let mut world = World::of(&CATALOG.replace(
+        "    after_failure: drop",
+        "    after_failure: drop\n    supports_unsegment: false",
+    ));
+    world.see(&[1], &[]);
+    let taken = world.take(Kind::Realtime);
+    assert!(!taken.objects.is_empty());
+    let report = world.delete();
+    let told = Told {
+        known: 1,
+        not_told: [((SegmentId(10), "takes_no_zeros"), 1)].into(),
+        ..Told::default()
+    };
+    assert_eq!(report.destinations, [(PARTNER, told)].into());
+    world.settle(Kind::Realtime, taken, true);
+    assert_eq!(world.rows.profiles.len(), 0);
+    assert_eq!(world.delete().destinations, BTreeMap::new());
 }
