@@ -61,7 +61,10 @@ fn yaml(traits: u32, segments: u32) -> Result<String> {
             id % 100
         )?;
     }
-    text.push_str("segments:\n");
+    writeln!(
+        text,
+        "limits: {{ traits_per_kind: {traits}, segments: {segments} }}\nsegments:"
+    )?;
     for id in 1..=segments {
         let trait_id = |n: u32| (id * 7 + n * 13) % traits + 1;
         let (a, b, c, d) = (trait_id(1), trait_id(2), trait_id(3), trait_id(4));

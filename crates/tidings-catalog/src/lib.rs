@@ -28,6 +28,7 @@ mod suggest;
 mod traits;
 mod tree;
 mod units;
+mod usage_limits;
 mod value;
 
 pub use built_in::{BUILT_IN_DATA_SOURCES, BUILT_IN_KIND, is_built_in};
@@ -38,20 +39,20 @@ use context::Context;
 use fault::{Remark, Report};
 use known::Ids;
 use record::Record;
-use tidings_model::limits::{
-    CATALOG_BYTES_MAX, CLEANUP_DAYS_MAX, DESTINATIONS_MAX, SEGMENTS_MAX, TRAITS_MAX,
-};
+use tidings_model::limits::{CATALOG_BYTES_MAX, CLEANUP_DAYS_MAX};
 use tidings_model::{Catalog, Cleanup};
 use tidings_rules::SegmentExports;
 use tree::{Place, Tree};
+use usage_limits::UsageLimits;
 use value::Value;
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
     "data_sources",
     "traits",
     "segments",
     "destinations",
     "cleanup_days",
+    "limits",
 ];
 
 /// A catalog file that has been read into memory.
@@ -138,7 +139,6 @@ fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
     let record = Record::open(root, &KEYS, ctx)?;
     let mut data_sources = data_sources::KnownDataSources::new();
     let mut traits = Ids::new("trait");
-    let mut kinds = traits::Counts::default();
     let mut segments = Ids::new("segment");
     let mut destinations = Ids::new("destination");
     // Sections are read in the order in which they refer to each other, whatever that of the file.
@@ -147,20 +147,21 @@ fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
         .and_then(|value| value.number(1..=CLEANUP_DAYS_MAX.into(), ctx))
         .and_then(|days| u8::try_from(days).ok())
         .map_or_else(Cleanup::default, |days| Cleanup { days });
+    let limits = record.or("limits", UsageLimits::default(), UsageLimits::read);
     let mut catalog = Catalog {
         cleanup,
-        data_sources: section(
-            &record,
-            "data_sources",
-            limits::DATA_SOURCES_MAX,
-            ctx,
-            |item| data_sources::read(item, &mut data_sources, ctx),
-        ),
-        traits: section(&record, "traits", TRAITS_MAX, ctx, |item| {
-            traits::read(item, &data_sources, &mut traits, &mut kinds, ctx)
+        data_sources: section(&record, "data_sources", |value| {
+            value.list(limits::DATA_SOURCES_MAX, ctx, |item| {
+                data_sources::read(item, &mut data_sources, ctx)
+            })
         }),
-        segments: section(&record, "segments", SEGMENTS_MAX, ctx, |item| {
-            segments::read(item, &traits, &mut segments, ctx)
+        traits: section(&record, "traits", |value| {
+            traits::read_all(value, &data_sources, &mut traits, &limits, ctx)
+        }),
+        segments: section(&record, "segments", |value| {
+            limits.segments.list(value, ctx, |item| {
+                segments::read(item, &traits, &mut segments, ctx)
+            })
         }),
         destinations: Vec::new(),
     };
@@ -169,22 +170,19 @@ fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
         segments: &segments,
         exports: &SegmentExports::new(&catalog.data_sources, &catalog.traits, &catalog.segments),
     };
-    catalog.destinations = section(&record, "destinations", DESTINATIONS_MAX, ctx, |item| {
-        destinations::read(item, &referred, &mut destinations, ctx)
+    catalog.destinations = section(&record, "destinations", |value| {
+        limits.destinations.list(value, ctx, |item| {
+            destinations::read(item, &referred, &mut destinations, ctx)
+        })
     });
     Some(catalog)
 }
 
-/// The entries of one list of the catalog; none when the list is absent.
+/// The entries of one section of the catalog; none when it is absent.
 fn section<'t, T, const N: usize>(
     record: &Record<'_, 't, '_, N>,
     key: &'static str,
-    max: usize,
-    ctx: &Context<'_>,
-    read: impl FnMut(Value<'t, '_>) -> Option<T>,
+    read: impl FnOnce(Value<'t, '_>) -> Vec<T>,
 ) -> Vec<T> {
-    record
-        .field(key)
-        .map(|value| value.list(max, ctx, read))
-        .unwrap_or_default()
+    record.field(key).map(read).unwrap_or_default()
 }

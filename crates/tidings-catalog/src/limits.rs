@@ -22,7 +22,7 @@ pub const TTL_DAYS_DEFAULT: u32 = 120;
 /// Namespaces of one destination.
 pub const ID_DATA_SOURCES_MAX: usize = 100;
 /// Mappings of one destination.
-pub const MAPPINGS_MAX: usize = tidings_model::limits::SEGMENTS_MAX;
+pub const MAPPINGS_MAX: usize = tidings_model::limits::SEGMENTS_MAX as usize;
 /// Signature headers of one destination. Rotating a key takes two.
 pub const SIGNING_MAX: usize = 8;
 /// Success codes of one destination: every one there is.

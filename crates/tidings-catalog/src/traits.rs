@@ -8,6 +8,7 @@ use crate::known::Ids;
 use crate::limits::{TTL_DAYS_DEFAULT, TTL_DAYS_MAX};
 use crate::record::Record;
 use crate::rule;
+use crate::usage_limits::{Limit, UsageLimits, size};
 use crate::value::{self, Value};
 use tidings_model::limits::{FOLDER_DEPTH_MAX, FOLDERS_MAX, TRAITS_PER_KIND_MAX};
 use tidings_model::{Trait, TraitId, TraitKind};
@@ -36,22 +37,77 @@ pub(crate) struct KnownTrait {
     depth: usize,
 }
 
-/// How many traits there are of each kind, in the order of [`KINDS`].
-pub(crate) type Counts = [usize; KINDS.len()];
+/// Traits that are read at most: as many as any limits would allow.
+const TRAITS_MAX: usize = (KINDS.len() - 1) * size(TRAITS_PER_KIND_MAX) + size(FOLDERS_MAX);
 
-/// Reads one trait.
-pub(crate) fn read(
+/// Reads the section.
+pub(crate) fn read_all(
     value: Value<'_, '_>,
     data_sources: &KnownDataSources,
     known: &mut Ids<KnownTrait>,
-    counts: &mut Counts,
+    limits: &UsageLimits,
     ctx: &Context<'_>,
-) -> Option<Trait> {
-    let record = Record::open(value, &KEYS, ctx)?;
-    let kind = record.or("kind", TraitKind::RuleBased, |value, ctx| {
-        value.choice(&KINDS, ctx)
+) -> Vec<Trait> {
+    let mut kinds = Vec::new();
+    let traits = value.list(TRAITS_MAX, ctx, |item| {
+        let record = Record::open(item, &KEYS, ctx);
+        let kind = record.as_ref().map(kind);
+        kinds.push(kind);
+        read(&record?, kind?, data_sources, known)
     });
-    count(kind, value, counts, ctx);
+    for (name, kind) in KINDS {
+        let limit = if kind == TraitKind::Folder {
+            limits.folders
+        } else {
+            limits.traits_per_kind
+        };
+        check_count(value, name, limit, places(&kinds, kind), ctx);
+    }
+    traits
+}
+
+fn kind(record: &Record<'_, '_, '_, { KEYS.len() }>) -> TraitKind {
+    record.or("kind", TraitKind::RuleBased, |value, ctx| {
+        value.choice(&KINDS, ctx)
+    })
+}
+
+/// Where in the section the traits of a kind stand.
+fn places(kinds: &[Option<TraitKind>], kind: TraitKind) -> impl Iterator<Item = usize> + Clone {
+    let of_kind =
+        move |(place, one): (usize, &Option<TraitKind>)| (*one == Some(kind)).then_some(place);
+    kinds.iter().enumerate().filter_map(of_kind)
+}
+
+/// Refuses traits of a kind that are too many, at the first of them.
+fn check_count(
+    section: Value<'_, '_>,
+    kind: &str,
+    limit: Limit,
+    places: impl Iterator<Item = usize> + Clone,
+    ctx: &Context<'_>,
+) {
+    let Some(place) = places.clone().nth(limit.max()) else {
+        return;
+    };
+    let Some(node) = section.node.items().and_then(|mut items| items.nth(place)) else {
+        return;
+    };
+    let first = Value {
+        node,
+        path: section.path.index(place),
+    };
+    let counted = format!("{} traits are of the kind {kind}", places.count());
+    ctx.fault(first, limit.exceeded(&counted));
+}
+
+/// Reads one trait.
+fn read(
+    record: &Record<'_, '_, '_, { KEYS.len() }>,
+    kind: TraitKind,
+    data_sources: &KnownDataSources,
+    known: &mut Ids<KnownTrait>,
+) -> Option<Trait> {
     let folder = record.optional("folder", |value, ctx| folder(value, known, ctx));
     let depth = folder.map_or(0, |(_, depth)| depth + 1);
     let id = record.required("id", |value, ctx| {
@@ -81,26 +137,6 @@ pub(crate) fn read(
         rule,
         ttl_days,
     })
-}
-
-/// Counts a trait, and refuses the first that is one too many of its kind.
-fn count(kind: TraitKind, value: Value<'_, '_>, counts: &mut Counts, ctx: &Context<'_>) {
-    let max = if kind == TraitKind::Folder {
-        FOLDERS_MAX
-    } else {
-        TRAITS_PER_KIND_MAX
-    };
-    for ((name, one), count) in KINDS.iter().zip(counts) {
-        if *one == kind {
-            *count += 1;
-            if *count == max + 1 {
-                ctx.fault(
-                    value,
-                    format!("at most {max} traits are of the kind {name}"),
-                );
-            }
-        }
-    }
 }
 
 /// The folder that a trait lies in, and how many folders that lies in itself.

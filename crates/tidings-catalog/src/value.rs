@@ -107,16 +107,26 @@ impl<'t> Value<'t, '_> {
         self,
         max: usize,
         ctx: &Context<'_>,
+        read: impl FnMut(Value<'t, '_>) -> Option<T>,
+    ) -> Vec<T> {
+        let count = self.node.items().map_or(0, |items| items.len());
+        if count > max {
+            ctx.fault(self, format!("{count} entries, the limit is {max}"));
+        }
+        self.items(max, ctx, read)
+    }
+
+    /// As [`list`](Self::list), without a word about items after the first `max`.
+    pub(crate) fn items<T>(
+        self,
+        max: usize,
+        ctx: &Context<'_>,
         mut read: impl FnMut(Value<'t, '_>) -> Option<T>,
     ) -> Vec<T> {
         let Some(items) = self.node.items() else {
             ctx.fault(self, format!("expected a list, found {}", self.found()));
             return Vec::new();
         };
-        let count = items.len();
-        if count > max {
-            ctx.fault(self, format!("{count} entries, the limit is {max}"));
-        }
         items
             .take(max)
             .enumerate()

@@ -64,16 +64,22 @@ pub const FOLDER_DEPTH_MAX: usize = 5;
 pub const SEGMENT_TRAITS_MAX: usize = 5_000;
 /// Days from one cleanup of unseen devices to the next.
 pub const CLEANUP_DAYS_MAX: u8 = 30;
-/// Traits of a catalog.
-pub const TRAITS_MAX: usize = 300_000;
-/// Rule-based traits of a catalog; onboarded ones; third-party ones.
-pub const TRAITS_PER_KIND_MAX: usize = 100_000;
-/// Folders of traits in a catalog.
-pub const FOLDERS_MAX: usize = 2_000;
-/// Segments of a catalog.
-pub const SEGMENTS_MAX: usize = 20_000;
-/// Destinations of a catalog.
-pub const DESTINATIONS_MAX: usize = 1_000;
+/// Rule-based traits of a catalog; onboarded ones; third-party ones: unless the catalog sets it.
+pub const TRAITS_PER_KIND_DEFAULT: u32 = 100_000;
+/// The highest that a catalog may set for the traits of a kind.
+pub const TRAITS_PER_KIND_MAX: u32 = 1_000_000;
+/// Folders of traits in a catalog, unless it sets that.
+pub const FOLDERS_DEFAULT: u32 = 2_000;
+/// The highest that a catalog may set for folders of traits.
+pub const FOLDERS_MAX: u32 = 20_000;
+/// Segments of a catalog, unless it sets that.
+pub const SEGMENTS_DEFAULT: u32 = 20_000;
+/// The highest that a catalog may set for segments.
+pub const SEGMENTS_MAX: u32 = 200_000;
+/// Destinations of a catalog, unless it sets that.
+pub const DESTINATIONS_DEFAULT: u32 = 100;
+/// The highest that a catalog may set for destinations.
+pub const DESTINATIONS_MAX: u32 = 1_000;
 /// Bytes of a catalog file.
 pub const CATALOG_BYTES_MAX: usize = 256 * 1024 * 1024;
 

@@ -142,6 +142,7 @@ fn catalog(receivers: &[Running], linger: &str) -> Result<String> {
             index + 1
         )?;
     }
+    writeln!(text, "limits: {{ destinations: {} }}", receivers.len())?;
     text += "destinations:\n";
     for (index, receiver) in receivers.iter().enumerate() {
         writeln!(

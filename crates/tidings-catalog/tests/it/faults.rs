@@ -65,11 +65,11 @@ fn text_that_is_no_catalog() {
     );
     check(
         "hello",
-        "catalog.yaml:1: expected a mapping with data_sources, traits, segments, destinations, cleanup_days; found text",
+        "catalog.yaml:1: expected a mapping with data_sources, traits, segments, destinations, cleanup_days, limits; found text",
     );
     check(
         "- a",
-        "catalog.yaml:1: expected a mapping with data_sources, traits, segments, destinations, cleanup_days; found a list",
+        "catalog.yaml:1: expected a mapping with data_sources, traits, segments, destinations, cleanup_days, limits; found a list",
     );
     check(
         "traits: [",
@@ -665,31 +665,101 @@ fn the_list_of_faults_is_bounded() {
     assert_eq!(shown.lines().last(), Some("catalog.yaml: and 234 more"));
 }
 
+/// A section of `count` entries, one to a line; `rest` is what each has beside `id` and `name`.
+fn section(name: &str, rest: &str, count: usize) -> String {
+    let lines = (1..=count).map(|id| format!("- {{ id: {id}, name: A{rest} }}\n"));
+    format!("{name}:\n{}", lines.collect::<String>())
+}
+
+const DESTINATION: &str = ", client_id: x, url: https://a.example/, mappings: []";
+
 #[test]
 fn sections_are_bounded() {
-    let section = |name: &str, entry: &str, count: usize| {
-        let lines = (1..=count).map(|id| format!("- {{ id: {id}, name: A{entry} }}\n"));
-        format!("{name}:\n{}", lines.collect::<String>())
-    };
-    let traits = section("traits", ", kind: onboarded", 100_001);
     check(
-        &traits,
-        "catalog.yaml:100002: traits[100000]: at most 100000 traits are of the kind onboarded",
+        &section("traits", ", kind: onboarded", 100_002),
+        "catalog.yaml:100002: traits[100000]: 100002 traits are of the kind onboarded, the limit is 100000 \
+         (raise `limits.traits_per_kind`, to at most 1000000)",
+    );
+    check(
+        &section("traits", ", kind: folder", 2_003),
+        "catalog.yaml:2002: traits[2000]: 2003 traits are of the kind folder, the limit is 2000 \
+         (raise `limits.folders`, to at most 20000)",
     );
     let segments =
         "traits: [{ id: 1, name: A }]\n".to_owned() + &section("segments", ", rule: 1T", 20_001);
     check(
         &segments,
-        "catalog.yaml:3: segments: 20001 entries, the limit is 20000",
+        "catalog.yaml:3: segments: 20001 entries, the limit is 20000 \
+         (raise `limits.segments`, to at most 200000)",
     );
-    let destinations = section(
-        "destinations",
-        ", client_id: x, url: https://a.example/, mappings: []",
-        1_001,
+    check(&section("destinations", DESTINATION, 100), "");
+    check(
+        &section("destinations", DESTINATION, 101),
+        "catalog.yaml:2: destinations: 101 entries, the limit is 100 \
+         (raise `limits.destinations`, to at most 1000)",
+    );
+}
+
+#[test]
+fn a_catalog_sets_its_limits() {
+    let raised =
+        |count| section("destinations", DESTINATION, count) + "limits: { destinations: 1000 }";
+    check(&raised(1_000), "");
+    check(
+        &raised(1_001),
+        "catalog.yaml:2: destinations: 1001 entries, the limit is 1000",
+    );
+
+    let lowered = "\
+limits: { traits_per_kind: 1, folders: 0, segments: 1, destinations: 0 }
+traits:
+  - { id: 1, name: A }
+  - { id: 2, name: B, kind: folder }
+  - { id: 3, name: C, kind: third_party }
+  - { id: 4, name: D }
+segments: [{ id: 1, name: A, rule: 1T }, { id: 2, name: B, rule: 1T }]
+destinations:
+  - { id: 1, name: A, client_id: x, url: https://a.example/, mappings: [{ segment: 2 }] }
+";
+    check(
+        lowered,
+        "\
+catalog.yaml:4: traits[1]: 1 traits are of the kind folder, the limit is 0 (raise `limits.folders`, to at most 20000)
+catalog.yaml:6: traits[3]: 2 traits are of the kind rule_based, the limit is 1 (raise `limits.traits_per_kind`, to at most 1000000)
+catalog.yaml:7: segments: 2 entries, the limit is 1 (raise `limits.segments`, to at most 200000)
+catalog.yaml:9: destinations: 1 entries, the limit is 0 (raise `limits.destinations`, to at most 1000)",
+    );
+}
+
+#[test]
+fn limits_have_ceilings() {
+    check(
+        "limits:\n  traits_per_kind: 1000001\n  folders: 20001\n  segments: 200001\n  destinations: 1001\n",
+        "\
+catalog.yaml:2: limits.traits_per_kind: `1000001` is not between 0 and 1000000
+catalog.yaml:3: limits.folders: `20001` is not between 0 and 20000
+catalog.yaml:4: limits.segments: `200001` is not between 0 and 200000
+catalog.yaml:5: limits.destinations: `1001` is not between 0 and 1000",
     );
     check(
-        &destinations,
-        "catalog.yaml:2: destinations: 1001 entries, the limit is 1000",
+        "limits: { traits_per_kind: 1000000, folders: 20000, segments: 200000, destinations: 1000 }",
+        "",
+    );
+}
+
+#[test]
+fn limits_are_a_mapping_of_numbers() {
+    check("limits:", "");
+    check("limits: {}", "");
+    check(
+        "limits: 5",
+        "catalog.yaml:1: limits: expected a mapping with traits_per_kind, folders, segments, destinations; found a number",
+    );
+    check(
+        "limits: { segment: 5, destinations: many }",
+        "\
+catalog.yaml:1: limits: unknown key `segment` (did you mean `segments`?)
+catalog.yaml:1: limits.destinations: `many` is not a whole number",
     );
 }
 
@@ -778,16 +848,4 @@ fn the_column_of_a_rule_is_that_of_its_fault() {
     };
     assert_eq!(column("page = 1"), 39);
     assert_eq!(column("'page = 1'"), 40);
-}
-
-#[test]
-fn more_folders_than_there_may_be() {
-    let mut text = "traits:\n".to_owned();
-    for id in 1..=2_002 {
-        text.push_str(&format!("- {{ id: {id}, name: f, kind: folder }}\n"));
-    }
-    check(
-        &text,
-        "catalog.yaml:2002: traits[2000]: at most 2000 traits are of the kind folder",
-    );
 }

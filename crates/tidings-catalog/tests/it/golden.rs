@@ -17,6 +17,7 @@ fn nothing_is_a_catalog_when_it_is_meant() {
     for text in [
         "{}",
         "destinations: []",
+        "limits: { destinations: 5 }",
         "traits:\nsegments: ~\n",
         "---\n{}\n...\n",
     ] {

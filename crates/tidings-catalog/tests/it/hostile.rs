@@ -10,6 +10,7 @@ fn nearly_a_catalog() -> impl Strategy<Value = String> {
         "traits",
         "segments",
         "destinations",
+        "limits",
         "id",
         "name",
         "rule",
