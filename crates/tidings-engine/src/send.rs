@@ -343,7 +343,8 @@ fn owe_zeros(
     let ids = &profile.ids;
     for state in &mut profile.destinations {
         let told = state.told.binary_search(&segment).is_ok();
-        if !told && !in_flight(state.id, segment) {
+        let on_its_way = in_flight(state.id, segment);
+        if !told && !on_its_way {
             continue;
         }
         let Some(destination) = catalog.destination(state.id) else {
@@ -356,12 +357,13 @@ fn owe_zeros(
             continue;
         }
         insert_sorted(&mut state.told, segment);
-        // The blank id counts as linked while there is no other.
-        let blank_counts = destination.unsynced == Unsynced::Blank && !is_synced(destination, ids);
+        // Nobody is linked to the blank id, but the 1 on its way may be under it.
+        let blank_counts =
+            on_its_way && destination.unsynced == Unsynced::Blank && !is_synced(destination, ids);
         for id in ids {
             let blank = blank_counts && is_blank_of(destination, id);
-            let linked = blank || id.linked && destination.tells_in(id.data_source);
-            if linked || state.told_ids.binary_search(&id.key).is_ok() {
+            let linked = id.linked && destination.tells_in(id.data_source);
+            if blank || linked || state.told_ids.binary_search(&id.key).is_ok() {
                 let id = id.key;
                 insert_sorted(&mut state.owed, OwedZero { segment, id });
             }

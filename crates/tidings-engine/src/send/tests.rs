@@ -454,6 +454,35 @@ fn a_blank_id_on_its_way_gets_its_zero_although_a_real_one_came() {
     );
 }
 
+/// The blank id stands for no id of the partner's: nobody is linked to it, so it hears a zero only if it
+/// got a 1.
+#[test]
+fn a_blank_id_that_got_no_one_is_owed_no_zero() {
+    let catalog = "trait 1
+         segment 10 1T
+         dest 100 ids=5,6 map=10 blank batch";
+    check(
+        catalog,
+        "d0 see 1 6=y   => +10 >100.6
+         send           => 100.6[y 10=1]
+         d121 pass      => d120: -10
+         d122 see 1     => +10 >100.5
+         d122+1 optout  => -10 >100.5 >100.6
+         send           => 100.6[y 10=0]",
+    );
+    check(
+        catalog,
+        "d0 see 1 6=y   => +10 >100.6
+         send           => 100.6[y 10=1]
+         d121 pass      => d120: -10
+         d122 see 1     => +10 >100.5
+         take 100.5     => 100.5[_ 10=1]
+         d122+1 optout  => -10 >100.5 >100.6
+         ack 100.5      => pending
+         send           => 100.5[_ 10=0] 100.6[y 10=0]",
+    );
+}
+
 #[test]
 fn a_device_without_ids_is_skipped() {
     check(

@@ -393,3 +393,33 @@ destinations:
     let ids: Vec<_> = ids.map(|user| user.id.as_str()).collect();
     assert_eq!(ids, ["v"; 4]);
 }
+
+/// A device that had come back without an id and opted out before anything was sent was told a zero under
+/// the blank id as well, which nobody is linked to and which had got no 1.
+#[test]
+fn a_blank_id_that_was_about_to_be_told_is_owed_nothing() {
+    let yaml = r"
+data_sources:
+  - { id: 101, name: a, kind: cookie }
+traits:
+  - { id: 1, name: t, ttl_days: 0 }
+segments:
+  - { id: 100, name: s, rule: 1T }
+destinations:
+  - { id: 11, name: d, client_id: c, url: https://a.example/, id_data_sources: [101],
+      max_linger: 60s, unsynced: blank, unsegment: batch, mappings: [ { segment: 100 } ] }
+";
+    let lines = r#"
+        {"time":"2016-05-10T12:00:00Z","uuid":"DEVICE","traits":[1],"ids":[{"data_source":101,"id":"w"}]}
+        {"time":"2016-09-12T12:00:00Z","uuid":"DEVICE","traits":[1]}
+        {"time":"2016-09-12T12:00:08Z","uuid":"DEVICE","do":"opt_out"}
+    "#;
+    let until = "2016-09-13T00:00:00Z";
+    check_same(yaml, lines, until);
+    let messages = messages(&case(FEATURES, yaml, lines, until));
+    let told = messages.iter().flat_map(|message| &message.users);
+    let told: Vec<_> = told
+        .map(|user| (user.id.as_str(), user.segments[0].status))
+        .collect();
+    assert_eq!(told, [("w", 1), ("w", 0)]);
+}
