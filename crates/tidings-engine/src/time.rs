@@ -124,6 +124,33 @@ impl Engine {
         forget_event_ids(&mut profile.event_ids, moment.now);
     }
 
+    /// Forgets what is known of a device that was unseen for too long and is in nothing, so that no timer
+    /// looked at it since. To be called before a partner is told of it; `None` when that changes nothing.
+    ///
+    /// It is no evaluation: what partners are still to be told stays as it is. `in_flight` is as for
+    /// [`Engine::apply`].
+    pub fn forget_unseen(
+        &mut self,
+        moment: Moment,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+    ) -> Option<&Effects> {
+        let known = !profile.traits.is_empty()
+            || !profile.regions.is_empty()
+            || profile.ids.iter().any(|id| id.linked);
+        if !known || !profile.segments.is_empty() || !profile.has_run_out(catalog, moment.now) {
+            return None;
+        }
+        self.clear();
+        send::assume_told_by_earlier_run(moment, catalog, profile);
+        profile.erase(catalog, in_flight, &mut self.effects.unlinked);
+        forget_event_ids(&mut profile.event_ids, moment.now);
+        self.plan(catalog, profile);
+        self.mark_batches(moment, catalog, profile);
+        Some(&self.effects)
+    }
+
     /// Ends one link of the device, because the id was linked to more devices than it may be. What
     /// partners were told under the id is remembered.
     pub fn unlink(

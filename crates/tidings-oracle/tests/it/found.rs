@@ -423,3 +423,37 @@ destinations:
         .collect();
     assert_eq!(told, [("w", 1), ("w", 0)]);
 }
+
+/// A device in no segment has no timer for its 120 days, so a batch after them still said where it had
+/// been seen.
+#[test]
+fn a_batch_says_nothing_of_the_regions_of_a_forgotten_device() {
+    let yaml = |days: u32| {
+        format!(
+            r#"
+traits:
+  - {{ id: 1, name: t, ttl_days: {days} }}
+segments:
+  - {{ id: 100, name: s, rule: 1T }}
+destinations:
+  - {{ id: 11, name: d, client_id: c, url: https://a.example/, unsegment: batch,
+      batch: {{ every: 24h, at: "00:01" }}, mappings: [ {{ segment: 100 }} ] }}
+"#
+        )
+    };
+    let lines = r#"
+        {"time":"2016-01-20T12:00:00Z","uuid":"DEVICE","traits":[1],"region":6}
+    "#;
+    let mut case = case(FEATURES, &yaml(0), lines, "2016-05-21T00:00:00Z");
+    case.happenings.push(Happening {
+        at: at("2016-05-19T23:59:58Z"),
+        what: What::Catalog(version(&yaml(2))),
+    });
+    assert_eq!(difference(&case), None);
+    let messages = messages(&case);
+    let last = messages.last().unwrap();
+    assert_eq!(last.time, at("2016-05-20T00:01:00Z"));
+    assert_eq!(last.users[0].segments[0].status, 0);
+    assert!(last.users[0].regions.is_empty());
+    assert!(!messages[0].users[0].regions.is_empty());
+}

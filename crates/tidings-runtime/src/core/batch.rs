@@ -203,6 +203,7 @@ impl Core {
         hints: &mut Vec<Hint>,
     ) -> Result<(), R::Error> {
         let catalog = Arc::clone(&self.catalog);
+        self.forget_unseen(moment, &catalog, uuid, rows, changes)?;
         let cached = load(&mut self.profiles, uuid, rows)?;
         let profile = &mut cached.profile;
         let mark = self

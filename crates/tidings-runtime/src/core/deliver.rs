@@ -2,8 +2,8 @@
 //! means for the profile.
 
 use super::{
-    ActiveCatalog, Change, Changes, Core, Rows, load, mark_dirty,
-    publish::write_mark,
+    ActiveCatalog, Change, Changes, Core, Rows, batch, load, mark_dirty,
+    publish::{publish, write_mark},
     removals::{self, Outcome},
 };
 use hashbrown::HashMap;
@@ -78,6 +78,7 @@ impl Core {
         rows: &R,
         changes: &mut impl Changes,
     ) -> Result<Taken<Vec<u8>>, R::Error> {
+        self.forget_unseen(moment, catalog, uuid, rows, changes)?;
         let cached = load(&mut self.profiles, uuid, rows)?;
         let profile = &cached.profile;
         let touch = match kind {
@@ -150,6 +151,43 @@ impl Core {
             objects,
             removal,
         })
+    }
+
+    /// A partner is about to be told of a device that was unseen for too long, but that nothing has
+    /// looked at since: what is told says nothing of what has run out.
+    pub(super) fn forget_unseen<R: Rows>(
+        &mut self,
+        moment: Moment,
+        catalog: &ActiveCatalog,
+        uuid: &DeviceUuid,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        let cached = load(&mut self.profiles, uuid, rows)?;
+        if !cached.profile.has_run_out(&catalog.compiled, moment.now) {
+            return Ok(());
+        }
+        batch::confirm_marks(moment, &self.batches_ended, &mut cached.profile);
+        let in_flight = in_flight(&self.flights, uuid);
+        let (engine, profile) = (&mut self.engine, &mut cached.profile);
+        let Some(effects) = engine.forget_unseen(moment, &catalog.compiled, profile, in_flight)
+        else {
+            return Ok(());
+        };
+        mark_dirty(&mut self.dirty, cached, uuid);
+        publish(
+            effects,
+            &cached.profile,
+            &mut self.tally,
+            &mut self.due,
+            &mut self.unlinked,
+            moment,
+            uuid,
+            changes,
+            // It has left everything before: nobody is to be told anything new.
+            &mut |_| {},
+        );
+        self.unlink(uuid, rows, changes)
     }
 
     /// Records the outcome of a message in real time for its devices.

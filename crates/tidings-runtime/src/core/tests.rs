@@ -10,7 +10,7 @@ use tidings_catalog::Source;
 use tidings_collect::Subject;
 use tidings_dispatch::{Kind, SettledUser, Taken};
 use tidings_engine::MappingChanges;
-use tidings_model::{FailurePolicy, SegmentId, TraitId};
+use tidings_model::{FailurePolicy, RegionId, SegmentId, TraitId};
 
 const CATALOG: &str = r#"
 traits: [{ id: 1, name: Cart }, { id: 2, name: Search }]
@@ -32,6 +32,7 @@ struct World {
     core: Core,
     rows: MemoryRows,
     changes: MemoryChanges,
+    now: Timestamp,
     seq: u64,
 }
 
@@ -52,6 +53,7 @@ impl World {
             core: Core::new(Arc::new(active), 100),
             rows: MemoryRows::default(),
             changes: MemoryChanges::default(),
+            now: NOW,
             seq: 0,
         }
     }
@@ -62,7 +64,7 @@ impl World {
 
     fn moment(&self) -> Moment {
         Moment {
-            now: NOW,
+            now: self.now,
             seq: self.seq + 1,
             epoch: 1,
         }
@@ -83,17 +85,20 @@ impl World {
     /// An event, in a step that goes on.
     fn submit(&mut self, traits: &[u32], remove_traits: &[u32]) {
         let ids = |ids: &[u32]| ids.iter().copied().map(TraitId).collect();
-        let event = Event {
+        self.submit_event(&Event {
             uuid: Some(Self::device()),
             traits: ids(traits),
             remove_traits: ids(remove_traits),
             ..Event::default()
-        };
+        });
+    }
+
+    fn submit_event(&mut self, event: &Event) {
         let (moment, changes) = (self.moment(), &mut self.changes);
         let known = || unreachable!("it has a uuid");
         let submitted = self
             .core
-            .submit(moment, &event, &self.rows, changes, known, |_| {});
+            .submit(moment, event, &self.rows, changes, known, |_| {});
         submitted.unwrap();
     }
 
@@ -235,4 +240,38 @@ fn what_is_on_its_way_to_a_partner_without_zeros_is_listed_as_not_told() {
     world.settle(Kind::Realtime, taken, true);
     assert_eq!(world.rows.profiles.len(), 0);
     assert_eq!(world.delete().destinations, BTreeMap::new());
+}
+
+/// A device that is in no segment has no timer for the 120 days. What is told about it after them says
+/// no more where it was seen.
+#[test]
+fn what_is_told_of_a_forgotten_device_says_nothing_of_its_regions() {
+    for kind in [Kind::Realtime, Kind::Batch] {
+        let mut world = World::new();
+        let seen = Event {
+            uuid: Some(World::device()),
+            time: Some(NOW),
+            region: Some(RegionId(6)),
+            traits: vec![TraitId(1)],
+            ..Event::default()
+        };
+        world.submit_event(&seen);
+        world.finish();
+        world.tell(kind, true);
+        // What came late tells of a day long ago: the device was not seen since.
+        world.now = NOW.plus_seconds(119 * 86_400);
+        world.submit_event(&Event {
+            time: Some(NOW),
+            region: None,
+            traits: Vec::new(),
+            remove_traits: vec![TraitId(1)],
+            ..seen
+        });
+        world.finish();
+        world.now = NOW.plus_seconds(121 * 86_400);
+        let taken = world.take(kind);
+        let text = String::from_utf8(taken.objects.concat()).unwrap();
+        assert!(text.contains(r#""Status":"0""#), "{text}");
+        assert!(!text.contains("Regions"), "{kind:?}: {text}");
+    }
 }
