@@ -6,6 +6,9 @@
 //! another. Devices leave whole, oldest first, as many as fit into one message; one that alone is more
 //! than a message goes into several. How many user objects a device is, is counted when it is touched:
 //! one that meanwhile has less to tell may make a message leave early, never late.
+//!
+//! What waits for a destination that is paused goes on waiting, and its time counts: a device that has
+//! waited `max_linger` leaves with the change of the catalog that ends the pause.
 
 use tidings_model::{Destination, DeviceUuid};
 

@@ -101,10 +101,11 @@ impl Oracle {
         &self.messages
     }
 
-    /// Whether anything waits to be sent.
+    /// Whether anything waits to be sent, other than to destinations that are paused.
     #[must_use]
     pub fn has_to_send(&self) -> bool {
-        self.lanes.values().any(|lane| !lane.is_empty())
+        let mut lanes = self.lanes.iter();
+        lanes.any(|((to, _), lane)| !self.version.is_paused(*to) && !lane.is_empty())
     }
 
     /// The devices that anything is known about.
@@ -151,7 +152,10 @@ impl Oracle {
                 self.catalog(version);
                 None
             }
-            What::Restart => None,
+            What::Restart => {
+                self.restart();
+                None
+            }
         };
         self.send_what_is_due();
         outcome

@@ -319,6 +319,28 @@ impl Device {
         }
     }
 
+    /// The partner may have been told all that the device is in, under every id that gets ones.
+    pub(crate) fn take_as_told(
+        &mut self,
+        version: &Version,
+        destination: &Destination,
+        now: Timestamp,
+    ) {
+        let members = self.members.iter().copied();
+        let ones: Vec<SegmentId> = members
+            .filter(|segment| version.delivers(destination, *segment, now))
+            .collect();
+        let all = namespaces(destination).into_iter();
+        let ids = all.flat_map(|namespace| self.ids(destination, namespace));
+        let ids: Vec<PartnerId> = ids
+            .filter(|(_, gets_ones)| *gets_ones)
+            .map(|(id, _)| id)
+            .collect();
+        let partner = self.partners.entry(destination.id).or_default();
+        partner.told.extend(ones);
+        partner.told_ids.extend(ids);
+    }
+
     /// The device is in this segment again: a zero would not be true.
     pub(crate) fn owe_nothing_for(&mut self, segment: SegmentId) {
         for partner in self.partners.values_mut() {

@@ -3,8 +3,8 @@
 use crate::{segment_rule::SegmentRule, trait_rule::TraitRule};
 use std::collections::{BTreeMap, BTreeSet};
 use tidings_model::{
-    Catalog, DataSourceId, Destination, Event, Mapping, SegmentId, Status, Timestamp, Trait,
-    TraitId, TraitKind, UtcDay,
+    Catalog, DataSourceId, Destination, DestinationId, Event, Mapping, SegmentId, Status,
+    Timestamp, Trait, TraitId, TraitKind, UtcDay,
 };
 
 /// A catalog whose rules have been read.
@@ -122,15 +122,15 @@ impl Version {
         rule.map_or_else(Vec::new, SegmentRule::traits)
     }
 
-    /// The mappings of the segment through which the destination may be told now.
+    /// The mappings of the segment through which the destination may be told now, or once it is not
+    /// paused any more: that keeps back what there is to tell and changes nothing about it.
     pub(crate) fn deliverable<'a>(
         &'a self,
         destination: &'a Destination,
         segment: SegmentId,
         now: Timestamp,
     ) -> impl Iterator<Item = &'a Mapping> {
-        let at_work = destination.status == Status::Active
-            && self.segments().any(|one| one == (segment, Status::Active))
+        let at_work = self.segments().any(|one| one == (segment, Status::Active))
             && !self.is_blocked(destination, segment);
         destination
             .mappings
@@ -138,6 +138,12 @@ impl Version {
             .filter(move |one| at_work && one.segment == segment)
             .filter(move |one| one.start.is_none_or(|start| start.start() <= now))
             .filter(move |one| one.end.is_none_or(|end| now < end.start()))
+    }
+
+    /// Whether the destination is sent nothing for now.
+    pub(crate) fn is_paused(&self, id: DestinationId) -> bool {
+        let mut destinations = self.catalog.destinations.iter();
+        destinations.any(|one| one.id == id && one.status == Status::Paused)
     }
 
     pub(crate) fn delivers(

@@ -3,7 +3,9 @@
 use super::{Cause, Oracle, REFRESH_SECONDS};
 use crate::{Kind, Message, tell::Content, version::namespaces};
 use std::{collections::BTreeSet, sync::Arc};
-use tidings_model::{DataSourceId, Destination, DestinationId, DeviceUuid, SegmentId, Unsegment};
+use tidings_model::{
+    DataSourceId, Destination, DestinationId, DeviceUuid, SegmentId, Status, Unsegment,
+};
 
 impl Oracle {
     /// R1 to R5, and first links.
@@ -84,14 +86,18 @@ impl Oracle {
                 let owed = owed.into_iter().flat_map(|partner| &partner.owed);
                 let removal = owed.into_iter().any(|(_, id)| id.0 == namespace);
                 lane.touch(uuid, objects.len(), removal, now_ms);
-                device.last_send = Some(now);
+                // What a paused destination will be told one day is no refresh of the others.
+                if destination.status == Status::Active {
+                    device.last_send = Some(now);
+                }
             }
         }
     }
 
     pub(super) fn send_what_is_due(&mut self) {
         let version = Arc::clone(&self.version);
-        for destination in &version.catalog.destinations {
+        let destinations = version.catalog.destinations.iter();
+        for destination in destinations.filter(|one| one.status == Status::Active) {
             for namespace in namespaces(destination) {
                 let now_ms = self.now_ms;
                 let Some(lane) = self.lanes.get_mut(&(destination.id, namespace)) else {

@@ -3,7 +3,7 @@
 use super::{Cause, Oracle, is_idle};
 use crate::{Version, version::namespaces};
 use std::{collections::BTreeSet, sync::Arc};
-use tidings_model::{SegmentId, Timestamp, UtcDay};
+use tidings_model::{SegmentId, Status, Timestamp, UtcDay};
 
 impl Oracle {
     /// Lets time pass.
@@ -30,6 +30,7 @@ impl Oracle {
             .catalog
             .destinations
             .iter()
+            .filter(|destination| destination.status == Status::Active)
             .flat_map(|destination| {
                 let lane = |namespace| self.lanes.get(&(destination.id, namespace));
                 let namespaces = namespaces(destination).into_iter();
@@ -106,6 +107,25 @@ impl Oracle {
                 self.evaluate(&uuid, Cause::Catalog, &BTreeSet::new());
             }
             self.forget(&uuid);
+        }
+    }
+}
+
+impl Oracle {
+    /// The process ends and begins again. It does not know what it had sent without an answer, so what
+    /// waits is taken as told, also to a destination that is paused now: its zeros are owed from then on.
+    pub(super) fn restart(&mut self) {
+        let (version, now) = (Arc::clone(&self.version), self.now());
+        for destination in &version.catalog.destinations {
+            for (uuid, device) in &mut self.devices {
+                let mut own = self
+                    .lanes
+                    .iter()
+                    .filter(|((to, _), _)| *to == destination.id);
+                if own.any(|(_, lane)| lane.holds(uuid)) {
+                    device.take_as_told(&version, destination, now);
+                }
+            }
         }
     }
 }

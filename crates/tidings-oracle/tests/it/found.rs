@@ -457,3 +457,78 @@ destinations:
     assert!(last.users[0].regions.is_empty());
     assert!(!messages[0].users[0].regions.is_empty());
 }
+
+/// To the oracle nothing waited for a destination that is paused, so that nothing left when it was put back
+/// to work: what there is to tell is kept, and has waited long enough.
+#[test]
+fn what_waited_for_a_paused_destination_leaves_when_the_pause_ends() {
+    let yaml = |status: &str| {
+        format!(
+            "
+traits:
+  - {{ id: 1, name: t, ttl_days: 0 }}
+segments:
+  - {{ id: 100, name: s, rule: 1T }}
+destinations:
+  - {{ id: 11, name: d, client_id: c, url: https://a.example/, max_linger: 60s, status: {status},
+      mappings: [ {{ segment: 100 }} ] }}
+"
+        )
+    };
+    let lines = r#"
+        {"time":"2016-07-24T12:00:00Z","uuid":"1","traits":[1]}
+        {"time":"2016-08-04T11:59:59Z","uuid":"2","traits":[1]}
+    "#;
+    let mut case = case(FEATURES, &yaml("paused"), lines, "2016-08-05T00:00:00Z");
+    case.happenings.push(Happening {
+        at: at("2016-08-04T12:00:00Z"),
+        what: What::Catalog(version(&yaml("active"))),
+    });
+    assert_eq!(difference(&case), None);
+    let messages = messages(&case);
+    let told: Vec<_> = messages
+        .iter()
+        .map(|one| (one.time, one.users.len()))
+        .collect();
+    assert_eq!(told, [(at("2016-08-04T12:00:00Z"), 2)]);
+}
+
+/// A process that begins again takes what waits as told, also to a destination that is paused. So a zero is
+/// owed to it, and a mapping's dates that begin are a mapping update, which the other destination is told
+/// of.
+#[test]
+fn what_waits_for_a_paused_destination_at_a_restart_is_taken_as_told() {
+    let yaml = r"
+traits:
+  - { id: 1, name: t, ttl_days: 0 }
+  - { id: 2, name: u, ttl_days: 0 }
+segments:
+  - { id: 100, name: s, rule: 1T }
+  - { id: 200, name: s, rule: 2T }
+destinations:
+  - { id: 11, name: d, client_id: c, url: https://a.example/, status: paused, mappings: [
+      { segment: 100, end: 2016-07-25 }, { segment: 100, start: 2016-07-28 } ] }
+  - { id: 12, name: d, client_id: c, url: https://b.example/, mappings: [ { segment: 200 } ] }
+";
+    let lines = r#"
+        {"time":"2016-07-24T12:00:00Z","uuid":"DEVICE","traits":[1,2]}
+        {"time":"2016-07-24T14:00:00Z","uuid":"DEVICE"}
+        {"time":"2016-07-27T12:00:00Z","uuid":"DEVICE","remove_traits":[1]}
+        {"time":"2016-07-28T12:00:00Z","uuid":"DEVICE"}
+    "#;
+    let mut case = case(FEATURES, yaml, lines, "2016-07-29T00:00:00Z");
+    let restart = Happening {
+        at: at("2016-07-24T13:00:00Z"),
+        what: What::Restart,
+    };
+    case.happenings.insert(1, restart);
+    assert_eq!(difference(&case), None);
+    let messages = messages(&case);
+    let times: Vec<_> = messages.iter().map(|one| one.time).collect();
+    let expected = [
+        "2016-07-24T12:00:01Z",
+        "2016-07-27T12:00:01Z",
+        "2016-07-28T12:00:01Z",
+    ];
+    assert_eq!(times, expected.map(at));
+}
