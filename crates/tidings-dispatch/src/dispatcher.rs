@@ -332,28 +332,6 @@ impl<P> Dispatcher<P> {
         *reserved = reserved.saturating_sub(1);
     }
 
-    /// The devices of a [`Action::Take`] in real time could not be read; they wait again.
-    pub fn not_taken(&mut self, now: Millis, namespace: DataSourceId, users: &[DeviceUuid]) {
-        let Some(index) = self.lane(namespace) else {
-            return;
-        };
-        let turn = Turn {
-            objects: 1,
-            since: now,
-            removal: false,
-        };
-        for uuid in users {
-            let lane = self.lanes.get_mut(index);
-            if !lane.is_some_and(|lane| lane.put_back(uuid, turn)) {
-                continue;
-            }
-            self.unreserve(Kind::Realtime);
-            if self.probe == Probe::Asked(uuid.clone()) {
-                self.probe = Probe::Due;
-            }
-        }
-    }
-
     fn make_message(
         &mut self,
         kind: Kind,

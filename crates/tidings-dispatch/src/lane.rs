@@ -361,21 +361,6 @@ impl Lane {
         TakenAs::InFlight
     }
 
-    /// The device could not be taken now: back to the end of the queue. False when nobody asked.
-    pub(crate) fn put_back(&mut self, uuid: &DeviceUuid, turn: Turn) -> bool {
-        let asked = matches!(
-            self.places.get(uuid),
-            Some(Place::Taking {
-                kind: Kind::Realtime,
-                ..
-            })
-        );
-        if asked {
-            self.wait(uuid.clone(), turn);
-        }
-        asked
-    }
-
     /// One object of the device came to its end, with success if there is no verdict. What is known of
     /// the device when it was the last.
     pub(crate) fn object_done(

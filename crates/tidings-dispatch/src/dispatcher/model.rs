@@ -271,9 +271,7 @@ impl World {
         }
         let pair = (number % 12, number % 2);
         if !self.taking.contains(&pair) {
-            let users = vec![uuid(pair)];
             let namespace = DataSourceId(pair.1);
-            self.dispatcher.not_taken(self.now, namespace, &users);
             let taken = Taken {
                 uuid: uuid(pair),
                 seq: 1_000_000,
