@@ -29,6 +29,8 @@ enum Table {
     Pending,
     Undelivered,
     BatchChanges,
+    /// After the changes: the last batch says whether those were told. A few rows, all in one step.
+    Batches,
 }
 
 impl Default for Forgetting {
@@ -85,6 +87,15 @@ impl Forgetting {
             Table::Pending => rows.pending(destination, after, self.page)?,
             Table::Undelivered => rows.undelivered(destination, after, self.page)?,
             Table::BatchChanges => rows.batch_changes(destination, after, self.page)?,
+            Table::Batches => {
+                core.forget_batches(destination, rows, changes)?;
+                self.destinations.pop_front();
+                tracing::info!(
+                    destination = destination.0,
+                    "nothing is left of the destination, which is not in the catalog"
+                );
+                return Ok(());
+            }
         };
         for uuid in &devices {
             planted!(RemovedKeepsRows, {
@@ -100,14 +111,7 @@ impl Forgetting {
         page.table = match page.table {
             Table::Pending => Table::Undelivered,
             Table::Undelivered => Table::BatchChanges,
-            Table::BatchChanges => {
-                self.destinations.pop_front();
-                tracing::info!(
-                    destination = destination.0,
-                    "nothing is left of the destination, which is not in the catalog"
-                );
-                return Ok(());
-            }
+            Table::BatchChanges | Table::Batches => Table::Batches,
         };
         Ok(())
     }
@@ -121,42 +125,94 @@ mod tests {
         memory::{MemoryChanges, MemoryRows},
     };
     use std::sync::Arc;
-    use tidings_engine::MappingChanges;
+    use tidings_engine::{MappingChanges, Moment};
     use tidings_model::{Catalog, Timestamp};
     use tidings_store::Undelivered;
 
     const GONE: DestinationId = DestinationId(7);
 
-    /// Between two pages it may come back, be told something, and leave again.
-    #[test]
-    fn a_destination_that_leaves_again_is_forgotten_from_the_first_page() {
-        let active = ActiveCatalog::new(Catalog::default(), 1, MappingChanges::default());
-        let mut core = Core::new(Arc::new(active.unwrap()), 100);
-        let mut rows = MemoryRows::default();
-        let list = |rows: &mut MemoryRows, number: u32| {
-            let uuid: DeviceUuid = number.to_string().parse().unwrap();
+    /// A core whose catalog has no destination, and rows that are left of one.
+    struct World {
+        core: Core,
+        rows: MemoryRows,
+        forgetting: Forgetting,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let active = ActiveCatalog::new(Catalog::default(), 1, MappingChanges::default());
+            Self {
+                core: Core::new(Arc::new(active.unwrap()), 100),
+                rows: MemoryRows::default(),
+                forgetting: Forgetting::new(2),
+            }
+        }
+
+        fn list(&mut self, number: u32) {
             let why = Undelivered {
                 at: Timestamp(0),
                 reason: "status_500".into(),
                 held: false,
             };
-            rows.undelivered.insert((GONE, uuid), why);
-        };
-        for number in 2..=4 {
-            list(&mut rows, number);
+            self.rows.undelivered.insert((GONE, device(number)), why);
         }
-        let mut forgetting = Forgetting::new(2);
-        forgetting.add(GONE);
+
+        fn step(&mut self) {
+            let (core, rows) = (&mut self.core, &self.rows);
+            let mut changes = MemoryChanges::default();
+            self.forgetting.step(core, rows, &mut changes).unwrap();
+            self.rows.apply(&mut changes);
+        }
+    }
+
+    fn device(number: u32) -> DeviceUuid {
+        number.to_string().parse().unwrap()
+    }
+
+    /// Between two pages it may come back, be told something, and leave again.
+    #[test]
+    fn a_destination_that_leaves_again_is_forgotten_from_the_first_page() {
+        let mut world = World::new();
+        (2..=4).for_each(|number| world.list(number));
+        world.forgetting.add(GONE);
         for steps in 0..10 {
             if steps == 2 {
-                list(&mut rows, 1);
-                forgetting.add(GONE);
+                world.list(1);
+                world.forgetting.add(GONE);
             }
-            let mut changes = MemoryChanges::default();
-            forgetting.step(&mut core, &rows, &mut changes).unwrap();
-            rows.apply(&mut changes);
+            world.step();
         }
-        assert!(forgetting.is_empty());
-        assert!(rows.undelivered.is_empty());
+        assert!(world.forgetting.is_empty());
+        assert!(world.rows.undelivered.is_empty());
+    }
+
+    /// The last batch stays until no device has changes since: by it is known whether they were told.
+    #[test]
+    fn batches_go_after_the_changes_since() {
+        let mut world = World::new();
+        let moment = Moment {
+            now: Timestamp(0),
+            seq: 1,
+            epoch: 1,
+        };
+        let mut changes = MemoryChanges::default();
+        let (core, rows) = (&mut world.core, &world.rows);
+        core.begin_batch(moment, GONE, Timestamp(0), rows, &mut changes)
+            .unwrap();
+        world.rows.apply(&mut changes);
+        for number in 1..=5 {
+            world.rows.batch_changes.insert((GONE, device(number)));
+        }
+        world.forgetting.add(GONE);
+        while !world.forgetting.is_empty() {
+            let is_left = !world.rows.batch_changes.is_empty();
+            assert!(!is_left || world.rows.batches.contains_key(&GONE));
+            world.step();
+        }
+        assert!(world.rows.batch_changes.is_empty());
+        assert!(world.rows.batches.is_empty());
+        // If it comes back, its first batch is the first.
+        let (core, rows) = (&mut world.core, &world.rows);
+        assert_eq!(core.last_batch(GONE, rows), Ok(None));
     }
 }

@@ -61,6 +61,7 @@ enum Change {
     Marked(DestinationId, DeviceUuid),
     Unmarked(DestinationId, DeviceUuid),
     Batch(DestinationId, BatchRecord),
+    NoBatch(DestinationId, u32),
     Removals(RemovalKey, Removals),
 }
 
@@ -87,6 +88,16 @@ impl MemoryRows {
             Change::Marked(to, uuid) => drop(self.batch_changes.insert((to, uuid))),
             Change::Unmarked(to, uuid) => drop(self.batch_changes.remove(&(to, uuid))),
             Change::Batch(to, record) => drop(self.batches.insert(to, record)),
+            // Those before the last are not here.
+            Change::NoBatch(to, number) => {
+                if self
+                    .batches
+                    .get(&to)
+                    .is_some_and(|last| last.number == number)
+                {
+                    self.batches.remove(&to);
+                }
+            }
             Change::Removals(key, removals) => drop(self.removals.insert(key, removals)),
         }
     }
@@ -173,6 +184,11 @@ impl Scans for MemoryRows {
         let rows = self.undelivered.keys();
         let rows = rows.filter(|(of, uuid)| *of == destination && after.is_none_or(|a| uuid > a));
         Ok(rows.take(limit).map(|(_, uuid)| uuid.clone()).collect())
+    }
+
+    fn batch_numbers(&self, destination: DestinationId) -> Result<Vec<u32>, Infallible> {
+        let last = self.batches.get(&destination);
+        Ok(last.map(|record| record.number).into_iter().collect())
     }
 
     fn timers(
@@ -271,6 +287,7 @@ impl Changes for MemoryChanges {
         self.0.push(Change::Removals(key.clone(), Vec::new()));
     }
 
-    // Nobody asks for the batches before the last.
-    fn delete_batch_record(&mut self, _: DestinationId, _: u32) {}
+    fn delete_batch_record(&mut self, destination: DestinationId, number: u32) {
+        self.0.push(Change::NoBatch(destination, number));
+    }
 }

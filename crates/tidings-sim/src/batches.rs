@@ -109,6 +109,12 @@ impl Batches {
         self.acknowledged.retain(|((one, _), _), _| *one != to);
     }
 
+    /// The records of a destination's batches are gone with it: should it come back, they count from 1.
+    pub(crate) fn gone(&mut self, to: DestinationId) {
+        self.begin_anew(to);
+        self.recorded.retain(|(one, _), _| *one != to);
+    }
+
     /// The record of a batch is durable.
     pub(crate) fn check_record(
         &self,

@@ -87,7 +87,10 @@ impl Disk {
     pub(crate) fn destinations_with_rows(&self) -> BTreeSet<DestinationId> {
         let pending = self.rows.pending.keys().map(|(to, _)| *to);
         let undelivered = self.rows.undelivered.keys().map(|(to, _)| *to);
-        pending.chain(undelivered).collect()
+        let changes = self.rows.batch_changes.iter().map(|(to, _)| *to);
+        let batches = self.rows.batches.keys().copied();
+        let pairs = pending.chain(undelivered).chain(changes);
+        pairs.chain(batches).collect()
     }
 
     /// How long a commit takes, in milliseconds; now and then seconds.

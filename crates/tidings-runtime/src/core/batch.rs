@@ -5,7 +5,7 @@
 //! devices that are still in the set of changes, under the same record.
 
 use super::{
-    Changes, Core, Rows, load, mark_dirty,
+    Changes, Core, Rows, Scans, load, mark_dirty,
     publish::write_mark,
     removals::{self, Outcome},
 };
@@ -136,6 +136,23 @@ impl Core {
         record.ended = Some(moment.now);
         self.write_batch(destination, record, changes);
         Ok(Some(record))
+    }
+
+    /// Removes the records of all batches of a destination that is gone.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn forget_batches<R: Scans>(
+        &mut self,
+        destination: DestinationId,
+        rows: &R,
+        changes: &mut impl Changes,
+    ) -> Result<(), R::Error> {
+        self.batches.remove(&destination);
+        for number in rows.batch_numbers(destination)? {
+            changes.delete_batch_record(destination, number);
+        }
+        Ok(())
     }
 
     fn write_batch(

@@ -86,6 +86,12 @@ pub trait Scans: Rows {
         limit: usize,
     ) -> Result<Vec<DeviceUuid>, Self::Error>;
 
+    /// The numbers of the destination's batches, ascending; whoever writes them keeps them few.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn batch_numbers(&self, destination: DestinationId) -> Result<Vec<u32>, Self::Error>;
+
     /// Up to `limit` timers of the hours from that of `from` to before that of `until`, by hour.
     ///
     /// # Errors

@@ -186,3 +186,90 @@ impl Log {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tidings_model::Timestamp;
+    use tidings_store::StoreSettings;
+
+    /// No destination of this log is in any catalog.
+    struct World {
+        store: Store,
+        log: AttemptLog,
+        settings: RecordSettings,
+        _dir: tempfile::TempDir,
+    }
+
+    impl World {
+        /// Three pages each of two destinations, as an earlier run left them.
+        fn new(settings: RecordSettings) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let mut world = Self {
+                store: Store::open(dir.path(), &StoreSettings::default()).unwrap(),
+                log: AttemptLog::new(RecordSettings::default()),
+                settings,
+                _dir: dir,
+            };
+            for now in 0..3 {
+                for destination in [7, 8] {
+                    let attempt = AttemptRecord::default();
+                    world.log.record(DestinationId(destination), &attempt);
+                }
+                let mut batch = Batch::new();
+                let (log, store) = (&mut world.log, &world.store);
+                log.write(moment(now), store, &mut batch).unwrap();
+                store.commit(&batch).unwrap();
+            }
+            world.log = AttemptLog::new(world.settings);
+            world
+        }
+
+        /// Looks after every destination once, at this time; how many pages each has then.
+        fn visit(&mut self, now: i64) -> [usize; 2] {
+            for millis in [now, now + 1] {
+                let millis = Millis(u64::try_from(millis).unwrap() * VISIT_EVERY_MS);
+                let mut batch = Batch::new();
+                self.log
+                    .visit(millis, moment(now), &self.store, &mut batch)
+                    .unwrap();
+                self.store.commit(&batch).unwrap();
+            }
+            [7, 8].map(|id| {
+                let pages = self.store.oldest_attempts(DestinationId(id), None, 9);
+                pages.unwrap().len()
+            })
+        }
+    }
+
+    fn moment(now: i64) -> Moment {
+        Moment {
+            now: Timestamp(now),
+            seq: 1,
+            epoch: 1,
+        }
+    }
+
+    #[test]
+    fn attempts_at_destinations_that_are_gone_go_by_age() {
+        let mut world = World::new(RecordSettings {
+            attempts_keep: Duration::from_secs(100),
+            ..RecordSettings::default()
+        });
+        assert_eq!(world.visit(100), [3, 3]);
+        assert_eq!(world.visit(102), [1, 1]);
+        assert_eq!(world.visit(1_000), [0, 0]);
+        let left = world.store.destinations_with(RecordKind::Attempts);
+        assert_eq!(left.unwrap(), []);
+    }
+
+    #[test]
+    fn attempts_at_destinations_that_are_gone_go_by_size() {
+        let mut world = World::new(RecordSettings {
+            attempts_bytes_max: 0,
+            ..RecordSettings::default()
+        });
+        assert_eq!(world.visit(3), [0, 0]);
+    }
+}

@@ -26,6 +26,15 @@ use tidings_engine::Moment;
 use tidings_model::{DestinationId, DeviceUuid};
 use tidings_store::{RecordKind, Store, StoreError};
 
+/// What is removed in pages of a destination that is gone: what [`Forgetting`](crate::forget::Forgetting)
+/// goes through.
+const FORGOTTEN: [RecordKind; 4] = [
+    RecordKind::Pending,
+    RecordKind::Undelivered,
+    RecordKind::BatchChanges,
+    RecordKind::Batches,
+];
+
 pub(super) struct EngineThread {
     pub(super) core: Core,
     pub(super) store: Arc<Store>,
@@ -297,14 +306,16 @@ impl EngineThread {
                 }
             }
             Control::ForgetOthers => {
-                let mut left = store.destinations_with_pending()?;
-                left.extend(store.destinations_with_undelivered()?);
-                left.retain(|id| core.catalog().compiled.destination(*id).is_none());
-                self.background.forget(left);
-                for destination in store.destinations_with(RecordKind::Resends)? {
-                    if core.catalog().compiled.destination(destination).is_none() {
-                        self.resends.forget(destination, batch);
-                    }
+                let gone = |kind| -> Result<_, StoreError> {
+                    let mut left = store.destinations_with(kind)?;
+                    left.retain(|id| core.catalog().compiled.destination(*id).is_none());
+                    Ok(left)
+                };
+                for kind in FORGOTTEN {
+                    self.background.forget(gone(kind)?);
+                }
+                for destination in gone(RecordKind::Resends)? {
+                    self.resends.forget(destination, batch);
                 }
             }
             Control::Sweep { done } => self.background.sweep(done),

@@ -70,6 +70,11 @@ impl Scans for Store {
         Ok(rows.into_iter().map(|(uuid, _)| uuid).collect())
     }
 
+    fn batch_numbers(&self, destination: DestinationId) -> Result<Vec<u32>, StoreError> {
+        let records = self.batch_records(destination)?;
+        Ok(records.iter().map(|record| record.number).collect())
+    }
+
     fn timers(
         &self,
         from: Timestamp,

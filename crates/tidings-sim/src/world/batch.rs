@@ -72,7 +72,14 @@ impl World<'_> {
                 .settled(self.now, (to, number), namespace, &users);
         }
         self.begin_batches_anew();
-        for (&to, record) in &self.disk.rows.batches {
+        let records = &self.disk.rows.batches;
+        for (to, _) in self
+            .batch_seen
+            .extract_if(.., |to, _| !records.contains_key(to))
+        {
+            self.batches.gone(to);
+        }
+        for (&to, record) in records {
             let seen = self.batch_seen.entry(to).or_default();
             if seen.0 != record.number {
                 self.counts.add("batches begun");

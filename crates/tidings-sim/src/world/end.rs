@@ -61,10 +61,12 @@ impl World<'_> {
         let pairs = pending.chain(rows.undelivered.keys());
         let changes = rows.batch_changes.iter();
         let mut left = pairs.chain(changes).filter(|(to, _)| !self.truth.has(*to));
-        let Some((to, uuid)) = left.next() else {
-            return Ok(());
+        let mut batches = rows.batches.keys().filter(|to| !self.truth.has(**to));
+        let detail = match (left.next(), batches.next()) {
+            (Some((to, uuid)), _) => format!("destination {to}, device {uuid}"),
+            (None, Some(to)) => format!("destination {to}, a batch"),
+            (None, None) => return Ok(()),
         };
-        let detail = format!("destination {to}, device {uuid}");
         let promise = "nothing is left of a removed destination";
         Err(Violation::new(promise, detail))
     }

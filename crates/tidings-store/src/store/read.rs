@@ -298,28 +298,6 @@ impl Store {
         self.count(keys::UNDELIVERED, destination, limit)
     }
 
-    /// Destinations that have pending pairs, ascending; also ones that are in no catalog any more.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    ///
-    /// # Cost
-    /// One seek per destination, and the deleted pairs before its first pending one.
-    pub fn destinations_with_pending(&self) -> Result<Vec<DestinationId>, StoreError> {
-        self.destinations(keys::PENDING)
-    }
-
-    /// Destinations that have undelivered pairs, ascending; also ones that are in no catalog any more.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    ///
-    /// # Cost
-    /// One seek per destination.
-    pub fn destinations_with_undelivered(&self) -> Result<Vec<DestinationId>, StoreError> {
-        self.destinations(keys::UNDELIVERED)
-    }
-
     /// The keys of up to `limit` rows that hold these bytes in key or value: whether something is left of
     /// an id, for whoever has to know.
     ///
@@ -446,28 +424,6 @@ impl Store {
             Ok(())
         })?;
         Ok(count)
-    }
-
-    /// Destinations with rows of a kind: from each, on to the first row of another.
-    fn destinations(&self, kind: u8) -> Result<Vec<DestinationId>, StoreError> {
-        let (mut start, end) = (vec![kind], keys::prefix_end(&[kind]));
-        let mut destinations = Vec::new();
-        loop {
-            let mut next = None;
-            self.backend()?
-                .scan(Bound::Included(&start), &end, 1, |key, _| {
-                    let key = keys::read_pair(key).map_err(StoreError::corrupt("key of a pair"));
-                    next = Some(key?.0);
-                    Ok(())
-                })?;
-            let Some(destination) = next else {
-                return Ok(destinations);
-            };
-            destinations.push(destination);
-            start.clear();
-            keys::put_destination(&mut start, kind, destination);
-            start = keys::prefix_end(&start);
-        }
     }
 }
 

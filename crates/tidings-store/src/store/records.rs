@@ -153,6 +153,10 @@ impl Store {
     /// One seek per destination, and the deleted rows before its first.
     pub fn destinations_with(&self, kind: RecordKind) -> Result<Vec<DestinationId>, StoreError> {
         let kind = match kind {
+            RecordKind::Pending => keys::PENDING,
+            RecordKind::Undelivered => keys::UNDELIVERED,
+            RecordKind::BatchChanges => keys::BATCH_CHANGE,
+            RecordKind::Batches => keys::BATCH_RECORD,
             RecordKind::Attempts => keys::ATTEMPT,
             RecordKind::Removals => keys::REMOVAL,
             RecordKind::Resends => keys::RESEND,
@@ -178,9 +182,17 @@ impl Store {
     }
 }
 
-/// A kind of row that says what happened.
+/// A kind of row that is kept by destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordKind {
+    /// Pending pairs.
+    Pending,
+    /// Undelivered pairs.
+    Undelivered,
+    /// Pairs with changes since the last batch.
+    BatchChanges,
+    /// Batches.
+    Batches,
     /// Pages of the attempt log.
     Attempts,
     /// Rows of the removal ledger.

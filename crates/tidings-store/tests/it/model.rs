@@ -255,7 +255,7 @@ impl Twin {
             let found = store.links(DataSourceId(*data_source), id).unwrap();
             prop_assert_eq!(&found, links);
         }
-        let pending = store.destinations_with_pending().unwrap();
+        let pending = store.destinations_with(RecordKind::Pending).unwrap();
         prop_assert_eq!(&pending, &Self::destinations(&self.pending));
         for destination in pending {
             let rows = Self::of(&self.pending, destination.0);
@@ -288,8 +288,22 @@ impl Twin {
             let records: Vec<_> = records.map(|(_, record)| *record).collect();
             prop_assert_eq!(store.batch_records(id).unwrap(), records);
         }
+        let destinations = |ids: Vec<u32>| {
+            let ids: BTreeSet<_> = ids.into_iter().map(DestinationId).collect();
+            ids.into_iter().collect::<Vec<_>>()
+        };
+        let changed = destinations(self.changes.iter().map(|(of, _)| *of).collect());
+        prop_assert_eq!(
+            store.destinations_with(RecordKind::BatchChanges).unwrap(),
+            changed
+        );
+        let batched = destinations(self.records.keys().map(|(of, _)| *of).collect());
+        prop_assert_eq!(
+            store.destinations_with(RecordKind::Batches).unwrap(),
+            batched
+        );
         self.check_records(store)?;
-        let undelivered = store.destinations_with_undelivered().unwrap();
+        let undelivered = store.destinations_with(RecordKind::Undelivered).unwrap();
         prop_assert_eq!(&undelivered, &Self::destinations(&self.undelivered));
         for destination in undelivered {
             let rows = Self::of(&self.undelivered, destination.0);
