@@ -112,7 +112,7 @@ impl Background {
             return Ok(None);
         }
         self.next_pages = now.plus(PAGE_EVERY);
-        self.forgetting.step(core, store, batch)?;
+        self.forgetting.step(moment, core, store, batch)?;
         self.sweep_step(moment, core, store, batch, hint)
     }
 

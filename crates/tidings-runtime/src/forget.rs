@@ -6,6 +6,7 @@ use crate::{
     pages::Pages,
 };
 use std::collections::VecDeque;
+use tidings_engine::Moment;
 use tidings_model::{DestinationId, DeviceUuid, planted};
 
 /// Destinations of which rows are left, the next one first, with the page that comes next.
@@ -70,6 +71,7 @@ impl Forgetting {
     /// When a row cannot be read.
     pub fn step<R: Scans>(
         &mut self,
+        moment: Moment,
         core: &mut Core,
         rows: &R,
         changes: &mut impl Changes,
@@ -101,7 +103,7 @@ impl Forgetting {
             planted!(RemovedKeepsRows, {
                 continue;
             });
-            core.forget_pair(destination, uuid, rows, changes)?;
+            core.forget_pair(moment, destination, uuid, rows, changes)?;
         }
         page.after = devices.last().cloned();
         if devices.len() == self.page {
@@ -125,11 +127,16 @@ mod tests {
         memory::{MemoryChanges, MemoryRows},
     };
     use std::sync::Arc;
-    use tidings_engine::{MappingChanges, Moment};
+    use tidings_engine::MappingChanges;
     use tidings_model::{Catalog, Timestamp};
     use tidings_store::Undelivered;
 
     const GONE: DestinationId = DestinationId(7);
+    const MOMENT: Moment = Moment {
+        now: Timestamp(0),
+        seq: 1,
+        epoch: 1,
+    };
 
     /// A core whose catalog has no destination, and rows that are left of one.
     struct World {
@@ -160,7 +167,8 @@ mod tests {
         fn step(&mut self) {
             let (core, rows) = (&mut self.core, &self.rows);
             let mut changes = MemoryChanges::default();
-            self.forgetting.step(core, rows, &mut changes).unwrap();
+            let step = self.forgetting.step(MOMENT, core, rows, &mut changes);
+            step.unwrap();
             self.rows.apply(&mut changes);
         }
     }
@@ -190,14 +198,9 @@ mod tests {
     #[test]
     fn batches_go_after_the_changes_since() {
         let mut world = World::new();
-        let moment = Moment {
-            now: Timestamp(0),
-            seq: 1,
-            epoch: 1,
-        };
         let mut changes = MemoryChanges::default();
         let (core, rows) = (&mut world.core, &world.rows);
-        core.begin_batch(moment, GONE, Timestamp(0), rows, &mut changes)
+        core.begin_batch(MOMENT, GONE, MOMENT.now, rows, &mut changes)
             .unwrap();
         world.rows.apply(&mut changes);
         for number in 1..=5 {

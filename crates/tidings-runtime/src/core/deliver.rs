@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tidings_dispatch::{Hint, Kind, SettledUser, Taken};
 use tidings_engine::{Flight, Moment, Settled, UserObject};
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, FailurePolicy, SegmentId};
-use tidings_store::Undelivered;
+use tidings_store::{RemovalCause, Undelivered};
 
 /// Bits of a message's number that count within one run of the process; those above hold the run.
 pub(super) const RUN_SHIFT: u32 = 40;
@@ -302,19 +302,26 @@ impl Core {
         Ok(())
     }
 
-    /// Removes what is known of a pair whose destination is gone from the catalog.
+    /// Removes what is known of a pair whose destination is gone from the catalog. A Status 0 that was owed
+    /// is owed no more, which the ledger notes.
     ///
     /// # Errors
     /// As [`Core::submit`].
     pub fn forget_pair<R: Rows>(
         &mut self,
+        moment: Moment,
         destination: DestinationId,
         uuid: &DeviceUuid,
         rows: &R,
         changes: &mut impl Changes,
     ) -> Result<(), R::Error> {
         let cached = load(&mut self.profiles, uuid, rows)?;
+        let owed = removals::owed(&cached.profile);
         if cached.profile.forget_destination(destination) {
+            let profile = &cached.profile;
+            let cause = RemovalCause::Catalog;
+            self.ledger
+                .changed(moment, cause, uuid, &owed, profile, rows, changes)?;
             mark_dirty(&mut self.dirty, cached, uuid);
         }
         changes.delete_pending(destination, uuid);

@@ -1,5 +1,7 @@
 //! What a partner is told and what its answers mean, where a device changes meanwhile.
 
+mod ledger;
+
 use super::{
     privacy::{PrivacyReport, PrivacyRequest, Told},
     *,
@@ -10,7 +12,7 @@ use tidings_catalog::Source;
 use tidings_collect::Subject;
 use tidings_dispatch::{Kind, SettledUser, Taken};
 use tidings_engine::MappingChanges;
-use tidings_model::{FailurePolicy, RegionId, SegmentId, TraitId};
+use tidings_model::{DeclaredId, FailurePolicy, RegionId, SegmentId, TraitId};
 
 const CATALOG: &str = r#"
 traits: [{ id: 1, name: Cart }, { id: 2, name: Search }]
@@ -27,6 +29,17 @@ destinations:
 const PARTNER: DestinationId = DestinationId(7);
 const NOW: Timestamp = Timestamp(1_469_577_600);
 
+/// The catalog of a file with this text, as a version of it.
+fn active(text: &str, generation: u32) -> Arc<ActiveCatalog> {
+    let source = Source {
+        name: "catalog.yaml",
+        text,
+        directory: Path::new("."),
+    };
+    let catalog = tidings_catalog::read(source, |_| None).unwrap().catalog;
+    Arc::new(ActiveCatalog::new(catalog, generation, MappingChanges::default()).unwrap())
+}
+
 /// One device, and a partner that it is told to.
 struct World {
     core: Core,
@@ -34,6 +47,10 @@ struct World {
     changes: MemoryChanges,
     now: Timestamp,
     seq: u64,
+    /// The namespace in which the partner is told.
+    namespace: DataSourceId,
+    /// The ids with which the device is seen.
+    ids: Vec<DeclaredId>,
 }
 
 impl World {
@@ -42,19 +59,14 @@ impl World {
     }
 
     fn of(text: &str) -> Self {
-        let source = Source {
-            name: "catalog.yaml",
-            text,
-            directory: Path::new("."),
-        };
-        let catalog = tidings_catalog::read(source, |_| None).unwrap().catalog;
-        let active = ActiveCatalog::new(catalog, 1, MappingChanges::default()).unwrap();
         Self {
-            core: Core::new(Arc::new(active), 100),
+            core: Core::new(active(text, 1), 100),
             rows: MemoryRows::default(),
             changes: MemoryChanges::default(),
             now: NOW,
             seq: 0,
+            namespace: DataSourceId::NONE,
+            ids: Vec::new(),
         }
     }
 
@@ -89,6 +101,7 @@ impl World {
             uuid: Some(Self::device()),
             traits: ids(traits),
             remove_traits: ids(remove_traits),
+            ids: self.ids.clone(),
             ..Event::default()
         });
     }
@@ -114,19 +127,25 @@ impl World {
     fn take(&mut self, kind: Kind) -> Taken<Vec<u8>> {
         let (moment, changes) = (self.moment(), &mut self.changes);
         let (core, rows) = (&mut self.core, &self.rows);
-        let (namespace, users) = (DataSourceId::NONE, vec![Self::device()]);
+        let (namespace, users) = (self.namespace, vec![Self::device()]);
         let taken = core.take(moment, kind, PARTNER, namespace, users, rows, changes);
         taken.unwrap().remove(0)
     }
 
     fn settle(&mut self, kind: Kind, taken: Taken<Vec<u8>>, success: bool) {
+        let acknowledged = vec![success; taken.objects.len()];
+        self.settle_each(kind, taken, acknowledged);
+    }
+
+    /// As `settle`, with a verdict for each object.
+    fn settle_each(&mut self, kind: Kind, taken: Taken<Vec<u8>>, acknowledged: Vec<bool>) {
         let (moment, changes) = (self.moment(), &mut self.changes);
         let (core, rows) = (&mut self.core, &self.rows);
-        let (to, namespace) = (PARTNER, DataSourceId::NONE);
+        let (to, namespace) = (PARTNER, self.namespace);
         let users = [SettledUser {
             uuid: taken.uuid,
             seq: taken.seq,
-            acknowledged: vec![success; taken.objects.len()],
+            acknowledged,
             after_failure: FailurePolicy::Drop,
         }];
         match kind {

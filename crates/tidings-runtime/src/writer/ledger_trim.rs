@@ -74,3 +74,74 @@ impl LedgerTrim {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ActiveCatalog;
+    use std::{sync::Arc, time::Duration};
+    use tidings_engine::MappingChanges;
+    use tidings_model::{Catalog, DataSourceId, SegmentId, Timestamp};
+    use tidings_store::{Removal, RemovalCause, RemovalEnd, StoreSettings};
+
+    /// A destination whose removals the ledger has and the catalog does not.
+    const GONE: DestinationId = DestinationId(7);
+
+    fn removal(owed: i64, end: RemovalEnd) -> Removal {
+        Removal {
+            end,
+            ..Removal::new(RemovalCause::Rule, Timestamp(owed))
+        }
+    }
+
+    #[test]
+    fn removals_at_a_destination_that_is_gone_go_by_age() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &StoreSettings::default()).unwrap();
+        let key = |number: u128| RemovalKey {
+            destination: GONE,
+            uuid: tidings_model::DeviceUuid::from_number(number).unwrap(),
+            segment: SegmentId(10),
+            namespace: DataSourceId(55),
+            id: "a".into(),
+        };
+        let at = |at| Timestamp(at);
+        let acknowledged = RemovalEnd::Acknowledged {
+            at: at(50),
+            message: 1,
+        };
+        let cancelled = RemovalEnd::Cancelled { at: at(60) };
+        let mut batch = Batch::new();
+        batch.put_removals(
+            &key(1),
+            &[removal(40, acknowledged), removal(55, cancelled)],
+        );
+        batch.put_removals(&key(2), &[removal(30, cancelled)]);
+        batch.put_removals(&key(3), &[removal(30, RemovalEnd::Owed)]);
+        store.commit(&batch).unwrap();
+
+        let active = ActiveCatalog::new(Catalog::default(), 1, MappingChanges::default());
+        let mut core = Core::new(Arc::new(active.unwrap()), 100);
+        let mut trim = LedgerTrim::new(&RecordSettings {
+            removals_keep: Duration::from_secs(100),
+            ..RecordSettings::default()
+        });
+        let mut counts = |now: i64| {
+            let moment = Moment {
+                now: at(now),
+                seq: 1,
+                epoch: 1,
+            };
+            let mut batch = Batch::new();
+            let millis = Millis(u64::try_from(now).unwrap() * PASS_EVERY_MS);
+            trim.visit(millis, moment, &mut core, &store, &mut batch)
+                .unwrap();
+            store.commit(&batch).unwrap();
+            [1, 2, 3].map(|number| store.removals_at(&key(number)).unwrap().len())
+        };
+        assert_eq!(counts(150), [2, 1, 1]);
+        assert_eq!(counts(151), [1, 1, 1]);
+        // What is owed stays until it is told or cannot be told any more.
+        assert_eq!(counts(161), [0, 0, 1]);
+    }
+}
