@@ -15,6 +15,7 @@ mod attempts;
 mod broken_tls;
 mod faults;
 mod hostile;
+mod isolation;
 mod names;
 mod oauth;
 mod own;

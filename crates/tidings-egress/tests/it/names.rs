@@ -20,8 +20,8 @@ use tokio::{
 
 /// A name server on loopback that answers every A and AAAA query with what `answer` makes of the
 /// name and type: a response code and addresses. `None` keeps it silent.
-struct NameServer {
-    address: SocketAddr,
+pub(crate) struct NameServer {
+    pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -31,10 +31,10 @@ impl Drop for NameServer {
     }
 }
 
-type Answer = Option<(u8, Vec<std::net::IpAddr>)>;
+pub(crate) type Answer = Option<(u8, Vec<std::net::IpAddr>)>;
 
 impl NameServer {
-    async fn start(answer: impl Fn(&str, bool) -> Answer + Send + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&str, bool) -> Answer + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let task = tokio::spawn(async move {

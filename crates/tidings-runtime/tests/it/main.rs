@@ -15,6 +15,7 @@ mod batches;
 mod batches_simulated;
 mod erasure;
 mod get;
+mod isolation;
 mod masking;
 mod removals;
 mod support;
