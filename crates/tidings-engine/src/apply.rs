@@ -160,7 +160,7 @@ impl Engine {
             return (Applied::Duplicate, &self.effects);
         }
         let time = event.time.unwrap_or(now).min(now);
-        send::assume_told_by_earlier_run(moment, catalog, profile);
+        self.assume_told_by_earlier_run(moment, catalog, profile);
         let renewed = profile.generation != catalog.generation();
         if time::is_unseen(catalog, profile, now) {
             // Its timer has not come round yet, or it is in nothing and has none.

@@ -387,6 +387,11 @@ fn mark(
     if waits == was {
         return None;
     }
+    let marked = known.and_then(|state| state.batch.marked);
+    if marked.is_some_and(|run| run != moment.epoch) {
+        // Nothing is left to tell, but the earlier run may have told it.
+        assume_told(moment, destination, profile);
+    }
     let state = profile.destination_mut(destination.id);
     state.batch.marked = waits.then_some(moment.epoch);
     Some(BatchMark {
@@ -455,9 +460,11 @@ pub(crate) fn assume_told(
     let mut told = Vec::new();
     let mut ids = Vec::new();
     for &namespace in &destination.namespaces {
-        let changes = Changes::new(destination, profile, namespace, Horizon::Now(moment.now));
+        let known = profile.destination(destination.id);
+        let baseline = known.map_or(&[][..], |state| state.batch.baseline(namespace));
         let before = told.len();
-        told.extend(changes.entered());
+        let news = send::once_ones(destination, profile, moment.now);
+        told.extend(news.filter(|segment| baseline.binary_search(segment).is_err()));
         if told.len() > before {
             // Ids that are not the newest any more may have been when the message was built.
             let heard = profile.ids.iter().filter(|id| {

@@ -94,7 +94,7 @@ impl Engine {
         destination: DestinationId,
     ) -> &Effects {
         self.clear();
-        assume_told_by_earlier_run(moment, catalog, profile);
+        self.assume_told_by_earlier_run(moment, catalog, profile);
         if let Some(destination) = catalog.destination(destination) {
             let last_sent = profile.last_sent;
             self.touch(moment, destination, profile);
@@ -244,48 +244,53 @@ fn owed_now(
     })
 }
 
-/// A pair that an earlier run of the process left pending may have been sent by it without the
-/// outcome being recorded, so what it would have told is taken as told.
-pub(crate) fn assume_told_by_earlier_run(
-    moment: Moment,
-    catalog: &CompiledCatalog,
-    profile: &mut Profile,
-) {
-    #[cfg(planted)]
-    if planted::is(planted::Planted::EarlierRunForgotten) {
-        return;
-    }
-    for index in 0..profile.destinations.len() {
-        let Some(state) = profile.destinations.get(index) else {
+impl Engine {
+    /// A pair that an earlier run of the process left pending may have been sent by it without the
+    /// outcome being recorded, so what it may have told is taken as told. Also to be called before an
+    /// outcome is recorded or a pair is cleared: what a message tells now may be less than what the
+    /// earlier run told.
+    pub fn assume_told_by_earlier_run(
+        &self,
+        moment: Moment,
+        catalog: &CompiledCatalog,
+        profile: &mut Profile,
+    ) {
+        #[cfg(planted)]
+        if planted::is(planted::Planted::EarlierRunForgotten) {
             return;
-        };
-        let earlier = state
-            .pending
-            .as_ref()
-            .is_some_and(|pending| pending.epoch != moment.epoch);
-        let marked = state.batch.marked.is_some_and(|run| run != moment.epoch);
-        let Some(destination) = catalog.destination(state.id) else {
-            continue;
-        };
-        if marked {
-            batch::assume_told(moment, destination, profile);
         }
-        if !earlier {
-            continue;
-        }
-        let told: Vec<_> = ones(destination, profile, moment.now).collect();
-        let ids = told_under(destination, profile);
-        let Some(state) = profile.destinations.get_mut(index) else {
-            return;
-        };
-        for segment in told {
-            insert_sorted(&mut state.told, segment);
-        }
-        for id in ids {
-            insert_sorted(&mut state.told_ids, id);
-        }
-        if let Some(pending) = &mut state.pending {
-            pending.epoch = moment.epoch;
+        for index in 0..profile.destinations.len() {
+            let Some(state) = profile.destinations.get(index) else {
+                return;
+            };
+            let earlier = state
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.epoch != moment.epoch);
+            let marked = state.batch.marked.is_some_and(|run| run != moment.epoch);
+            let Some(destination) = catalog.destination(state.id) else {
+                continue;
+            };
+            if marked {
+                batch::assume_told(moment, destination, profile);
+            }
+            if !earlier {
+                continue;
+            }
+            let told: Vec<_> = once_ones(destination, profile, moment.now).collect();
+            let ids = told_under(destination, profile);
+            let Some(state) = profile.destinations.get_mut(index) else {
+                return;
+            };
+            for segment in told {
+                insert_sorted(&mut state.told, segment);
+            }
+            for id in ids {
+                insert_sorted(&mut state.told_ids, id);
+            }
+            if let Some(pending) = &mut state.pending {
+                pending.epoch = moment.epoch;
+            }
         }
     }
 }
@@ -382,6 +387,18 @@ pub(crate) fn ones(
 ) -> impl Iterator<Item = SegmentId> {
     let segments = profile.segments.iter().map(|state| state.id);
     segments.filter(move |&segment| destination.delivers(segment, now))
+}
+
+/// The segments that the device is in and the destination may have been told about since it entered
+/// them, ascending.
+pub(crate) fn once_ones(
+    destination: &CompiledDestination,
+    profile: &Profile,
+    now: Timestamp,
+) -> impl Iterator<Item = SegmentId> {
+    let segments = profile.segments.iter();
+    let told = segments.filter(move |state| destination.was_at_work(state.id, state.since, now));
+    told.map(|state| state.id)
 }
 
 /// Whether this id is told what the device is in: the newest links of its namespace are, and the

@@ -38,7 +38,7 @@ impl Engine {
     ) -> &Effects {
         self.clear();
         let now = moment.now;
-        send::assume_told_by_earlier_run(moment, catalog, profile);
+        self.assume_told_by_earlier_run(moment, catalog, profile);
         if !profile.opted_out && is_unseen(catalog, profile, now) {
             self.forget(moment, catalog, profile, &in_flight);
         } else if !profile.opted_out {
@@ -72,7 +72,7 @@ impl Engine {
         in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) -> &Effects {
         self.clear();
-        send::assume_told_by_earlier_run(moment, catalog, profile);
+        self.assume_told_by_earlier_run(moment, catalog, profile);
         if !profile.opted_out && is_unseen(catalog, profile, moment.now) {
             self.forget(moment, catalog, profile, &in_flight);
         }
@@ -143,7 +143,7 @@ impl Engine {
             return None;
         }
         self.clear();
-        send::assume_told_by_earlier_run(moment, catalog, profile);
+        self.assume_told_by_earlier_run(moment, catalog, profile);
         profile.erase(catalog, in_flight, &mut self.effects.unlinked);
         forget_event_ids(&mut profile.event_ids, moment.now);
         self.plan(catalog, profile);

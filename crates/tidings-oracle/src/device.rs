@@ -28,6 +28,8 @@ pub struct Device {
     pub(crate) last_seen: Timestamp,
     /// Segments it was in at its last evaluation. Paused ones keep it without looking.
     pub members: BTreeSet<SegmentId>,
+    /// When it entered each of them; of those it has left it says nothing.
+    pub(crate) entered: BTreeMap<SegmentId, Timestamp>,
     /// Its last evaluation.
     pub(crate) evaluated: Timestamp,
     /// The last time that a send rule had somebody told: the three-day clock.
@@ -77,6 +79,7 @@ impl Device {
             regions: Vec::new(),
             last_seen: Timestamp(i64::MIN),
             members: BTreeSet::new(),
+            entered: BTreeMap::new(),
             evaluated: now,
             last_send: None,
             remapped: false,
@@ -180,7 +183,9 @@ impl Device {
                 self.members.insert(segment);
             }
         }
-        let entered = self.members.difference(&before).copied().collect();
+        let entered: BTreeSet<SegmentId> = self.members.difference(&before).copied().collect();
+        self.entered
+            .extend(entered.iter().map(|&segment| (segment, now)));
         let left = before.difference(&self.members).copied();
         // Nobody is told of leaving a segment because it was deleted.
         (entered, left.filter(|id| exist.contains(id)).collect())

@@ -319,17 +319,20 @@ impl Device {
         }
     }
 
-    /// The partner may have been told all that the device is in, under every id that gets ones.
-    pub(crate) fn take_as_told(
-        &mut self,
-        version: &Version,
-        destination: &Destination,
-        now: Timestamp,
-    ) {
-        let members = self.members.iter().copied();
-        let ones: Vec<SegmentId> = members
-            .filter(|segment| version.delivers(destination, *segment, now))
-            .collect();
+    /// The partner may have been told, under every id that gets ones, all that the device is in and that
+    /// was mapped on some day since it entered: also what has ended, is paused or blocked by now, since
+    /// a departure is told until it is acknowledged, whenever that can be.
+    pub(crate) fn take_as_told(&mut self, destination: &Destination, now: Timestamp) {
+        let was_mapped = |segment: &SegmentId| {
+            let entered = self.entered.get(segment).map(|at| at.day());
+            let mut mappings = destination.mappings.iter();
+            mappings.any(|one| {
+                let begun = one.start.is_none_or(|start| start <= now.day());
+                let over_before = one.end.is_some_and(|end| Some(end) < entered);
+                one.segment == *segment && begun && !over_before
+            })
+        };
+        let ones: Vec<SegmentId> = self.members.iter().copied().filter(was_mapped).collect();
         let all = namespaces(destination).into_iter();
         let ids = all.flat_map(|namespace| self.ids(destination, namespace));
         let ids: Vec<PartnerId> = ids

@@ -213,6 +213,8 @@ impl World {
                 .take(now, destination, &self.profile, namespace, |object| {
                     Self::object(&mut line, &object);
                 });
+            self.engine
+                .assume_told_by_earlier_run(self.moment, &self.catalog, &mut self.profile);
             if let Some(flight) = flight {
                 self.engine
                     .settle(&mut self.profile, D, namespace, &flight, |_| success);
@@ -326,6 +328,11 @@ impl World {
                 self.moment.now = self.moment.now.plus_seconds(seconds);
                 self.ask("wake");
             }
+            // Nobody looks at the profile.
+            "later" => {
+                let seconds = i64::from(number()) * DAY;
+                self.moment.now = self.moment.now.plus_seconds(seconds);
+            }
             "real" => self.real(true),
             "real-fails" => self.real(false),
             "batch" => self.batch(true),
@@ -344,6 +351,7 @@ impl World {
             "start-10th" => {
                 self.edit(|catalog| mapping(catalog, UtcDay::from_date(2016, 7, 10), None));
             }
+            "no-end" => self.edit(|catalog| mapping(catalog, None, None)),
             "unmap" => self.edit(|catalog| {
                 let id = SegmentId(number() * 10);
                 catalog.destinations[0].mappings.retain(|m| m.segment != id);
@@ -633,6 +641,43 @@ fn a_text_that_two_segments_share_is_left_when_both_are() {
 fn an_outcome_that_was_lost_in_a_restart_counts_as_told() {
     check(
         "link a; + 1; take; restart; - 1; marked; real",
+        "batch a: 10=1; not marked; real a: 10=0",
+    );
+}
+
+/// What a batch was telling at a restart is worked out when the device is touched next, which may be when
+/// nothing is told by that mapping any more.
+#[test]
+fn an_outcome_lost_in_a_restart_counts_as_told_when_its_mapping_has_ended() {
+    let stretches = |days: &'static [[u8; 2]]| {
+        move |catalog: &mut Catalog| {
+            let mappings = &mut catalog.destinations[0].mappings;
+            let mapping = mappings.remove(0);
+            mappings.extend(days.iter().map(|days| {
+                let [start, end] = days.map(|day| UtcDay::from_date(2016, 7, day));
+                let mapping = mapping.clone();
+                Mapping {
+                    start,
+                    end,
+                    ..mapping
+                }
+            }));
+        }
+    };
+    for before_it_is_seen in ["marked", "batch; marked"] {
+        check_with(
+            stretches(&[[2, 3], [5, 9]]),
+            &format!(
+                "link a; + 1; days 1; take; restart; days 2; {before_it_is_seen}; - 1; real; days 1; \
+                 link a; real; batch"
+            ),
+            "batch a: 10=1; marked; real a: 10=0",
+        );
+    }
+    // The next batch finds that nothing is left to tell.
+    check_with(
+        stretches(&[[2, 3]]),
+        "link a; + 1; days 1; take; restart; later 2; batch; marked; no-end 1; - 1; real; batch",
         "batch a: 10=1; not marked; real a: 10=0",
     );
 }

@@ -260,6 +260,95 @@ fn what_was_pending_at_a_crash_is_told_after_it() {
     );
 }
 
+/// What was on its way at the crash is worked out when the device is touched next, which may be when
+/// nothing is told by that mapping any more.
+#[test]
+fn a_crash_leaves_the_zero_owed_of_a_mapping_that_has_ended_since() {
+    for before_it_is_seen in ["d1 show 100 => pending", "d3 send =>"] {
+        check(
+            "trait 1
+             segment 10 1T
+             dest 100 ids=5 map=10@0..2,10@4..9",
+            &format!(
+                "d0 see 1 5=x => +10 >100.5
+                 take 100.5   => 100.5[x 10=1]
+                 crash        =>
+                 {before_it_is_seen}
+                 d3 see -1    => -10
+                 d5 see       => >100.5
+                 send         => 100.5[x 10=0]
+                 show 100     => to x"
+            ),
+        );
+    }
+}
+
+/// The mapping had ended when the message after the crash was built, so that told of other segments.
+#[test]
+fn a_message_after_a_crash_is_not_all_that_was_told() {
+    check(
+        "trait 1
+         trait 2
+         segment 10 1T
+         segment 11 2T
+         dest 100 ids=5 map=10@0..2,10@4..9,11",
+        "d0 see 1 2 5=x => +10 +11 >100.5
+         take 100.5     => 100.5[x 10=1 11=1]
+         crash          =>
+         d3 send        => 100.5[x 11=1]
+         d3 see -1      => -10 >100.5
+         d5 see         => >100.5
+         send           => 100.5[x 11=1 10=0]",
+    );
+}
+
+#[test]
+fn a_crash_leaves_the_zero_owed_of_a_segment_that_is_not_told_now() {
+    let catalog = |segment: &str, source: &str, labels: &str| {
+        format!(
+            "{source}
+             trait 1 of=7
+             {segment}
+             dest 100 ids=5 map=10 {labels}"
+        )
+    };
+    let plain = catalog("segment 10 1T", "source 7 pii", "");
+    let paused = catalog("segment 10 paused 1T", "source 7 pii", "");
+    let blocked = catalog("segment 10 1T", "source 7 pii", "labels=pii");
+    for meanwhile in [paused, blocked] {
+        check_all(
+            &[&plain, &meanwhile],
+            "d0 see 1 5=x => +10 >100.5
+             take 100.5   => 100.5[x 10=1]
+             crash        =>
+             catalog 1    =>
+             wake         =>
+             send         =>
+             catalog 0    =>
+             d1 see -1    => -10 >100.5
+             send         => 100.5[x 10=0]",
+        );
+    }
+}
+
+/// What the device is in, but no mapping was at work of since it entered, no run has told.
+#[test]
+fn a_crash_takes_nothing_as_told_that_was_never_to_be_told() {
+    check(
+        "trait 1
+         trait 2
+         segment 10 1T
+         segment 11 2T
+         segment 12 2T
+         dest 100 ids=5 map=10,11@0..2,12@5..",
+        "d3 see 1 2 5=x => +10 +11 +12 >100.5
+         take 100.5     => 100.5[x 10=1]
+         crash          =>
+         d3 see         =>
+         show 100       => told 10, to x, pending",
+    );
+}
+
 /// The older id may have been in the message that was on its way.
 #[test]
 fn a_crash_takes_every_linked_id_as_told() {

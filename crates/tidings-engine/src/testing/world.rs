@@ -275,7 +275,9 @@ impl World {
             self.flights.insert(lane, (flight, message));
             return shown;
         }
-        self.moment();
+        let moment = self.moment();
+        self.engine
+            .assume_told_by_earlier_run(moment, &self.compiled, &mut self.profile);
         self.engine
             .clear_part(&mut self.profile, lane.0, lane.1, seq);
         String::new()
@@ -314,8 +316,9 @@ impl World {
                 self.partners.may_have(destination, namespace, message);
             }
         }
-        self.moment();
+        let moment = self.moment();
         let (engine, profile) = (&mut self.engine, &mut self.profile);
+        engine.assume_told_by_earlier_run(moment, &self.compiled, profile);
         let mut settled = engine.settle(profile, destination, namespace, &flight, |n| {
             acknowledged[n]
         });

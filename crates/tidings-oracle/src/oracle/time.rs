@@ -123,7 +123,7 @@ impl Oracle {
                     .iter()
                     .filter(|((to, _), _)| *to == destination.id);
                 if own.any(|(_, lane)| lane.holds(uuid)) {
-                    device.take_as_told(&version, destination, now);
+                    device.take_as_told(destination, now);
                 }
             }
         }

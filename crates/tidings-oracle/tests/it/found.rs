@@ -532,3 +532,49 @@ destinations:
     ];
     assert_eq!(times, expected.map(at));
 }
+
+/// What a process that had ended may have told was worked out when the device was touched next, by what
+/// was told then: a mapping that had ended meanwhile left no zero to tell when its days began again.
+#[test]
+fn what_may_have_been_told_before_a_restart_outlives_the_mapping() {
+    let yaml = |status: &str| {
+        format!(
+            "
+traits:
+  - {{ id: 1, name: t, ttl_days: 0 }}
+segments:
+  - {{ id: 100, name: s, rule: 1T }}
+destinations:
+  - {{ id: 11, name: d, client_id: c, url: https://a.example/, status: {status}, mappings: [
+      {{ segment: 100, end: 2016-07-25 }}, {{ segment: 100, start: 2016-07-28 }} ] }}
+"
+        )
+    };
+    let lines = r#"
+        {"time":"2016-07-24T12:00:00Z","uuid":"DEVICE","traits":[1]}
+        {"time":"2016-07-26T12:00:00Z","uuid":"DEVICE","remove_traits":[1]}
+        {"time":"2016-07-28T12:00:00Z","uuid":"DEVICE"}
+    "#;
+    for resumed in ["2016-07-25T12:00:00Z", "2016-07-27T12:00:00Z"] {
+        let mut case = case(FEATURES, &yaml("paused"), lines, "2016-07-29T00:00:00Z");
+        let restart = Happening {
+            at: at("2016-07-24T13:00:00Z"),
+            what: What::Restart,
+        };
+        let resumed = Happening {
+            at: at(resumed),
+            what: What::Catalog(version(&yaml("active"))),
+        };
+        case.happenings.extend([restart, resumed]);
+        case.happenings.sort_by_key(|happening| happening.at);
+        assert_eq!(difference(&case), None);
+        let messages = messages(&case);
+        let segments = messages.iter().flat_map(|message| &message.users);
+        let segments = segments.flat_map(|user| &user.segments);
+        let told: Vec<_> = segments.map(|one| one.status).collect();
+        assert_eq!(
+            (told, messages[0].time),
+            (vec![0], at("2016-07-28T12:00:01Z"))
+        );
+    }
+}

@@ -223,6 +223,7 @@ impl Core {
         self.forget_unseen(moment, &catalog, uuid, rows, changes)?;
         let cached = load(&mut self.profiles, uuid, rows)?;
         let profile = &mut cached.profile;
+        confirm_marks(moment, &self.batches_ended, profile);
         let mark = self
             .engine
             .mark_batch(moment, &catalog.compiled, profile, destination);
@@ -276,6 +277,9 @@ impl Core {
             let profile = &mut cached.profile;
             self.engine
                 .note_remapping(&catalog.compiled, profile, moment.now);
+            confirm_marks(moment, &self.batches_ended, profile);
+            self.engine
+                .assume_told_by_earlier_run(moment, &catalog.compiled, profile);
             let owed = removals::owed(profile);
             let mark = self.engine.settle_batch(
                 moment,

@@ -126,6 +126,9 @@ impl Core {
                 let was_pending = profile
                     .destination(destination)
                     .is_some_and(|state| state.pending.is_some());
+                batch::confirm_marks(moment, &self.batches_ended, profile);
+                self.engine
+                    .assume_told_by_earlier_run(moment, &catalog.compiled, profile);
                 let settled = self
                     .engine
                     .clear_part(profile, destination, namespace, touch);
@@ -216,6 +219,9 @@ impl Core {
             let profile = &mut cached.profile;
             self.engine
                 .note_remapping(&catalog.compiled, profile, moment.now);
+            batch::confirm_marks(moment, &self.batches_ended, profile);
+            self.engine
+                .assume_told_by_earlier_run(moment, &catalog.compiled, profile);
             let owed = removals::owed(profile);
             let acknowledged = |n: usize| user.acknowledged.get(n) == Some(&true);
             let mut settled =

@@ -51,6 +51,7 @@ struct World {
     namespace: DataSourceId,
     /// The ids with which the device is seen.
     ids: Vec<DeclaredId>,
+    epoch: u32,
 }
 
 impl World {
@@ -67,6 +68,7 @@ impl World {
             seq: 0,
             namespace: DataSourceId::NONE,
             ids: Vec::new(),
+            epoch: 1,
         }
     }
 
@@ -78,7 +80,7 @@ impl World {
         Moment {
             now: self.now,
             seq: self.seq + 1,
-            epoch: 1,
+            epoch: self.epoch,
         }
     }
 
@@ -87,6 +89,15 @@ impl World {
         self.core.finish(moment, self.seq, &self.rows, changes);
         self.rows.apply(changes);
         self.seq += 1;
+    }
+
+    /// The process ends and begins again: the rows are what is left.
+    fn restart(&mut self) {
+        let active = self.core.catalog().reopened().unwrap();
+        self.core = Core::new(Arc::new(active), 100);
+        self.changes = MemoryChanges::default();
+        self.core.resume(&self.rows).unwrap();
+        self.epoch += 1;
     }
 
     fn see(&mut self, traits: &[u32], remove_traits: &[u32]) {
@@ -292,5 +303,32 @@ fn what_is_told_of_a_forgotten_device_says_nothing_of_its_regions() {
         let text = String::from_utf8(taken.objects.concat()).unwrap();
         assert!(text.contains(r#""Status":"0""#), "{text}");
         assert!(!text.contains("Regions"), "{kind:?}: {text}");
+    }
+}
+
+/// When the process that began again comes to tell about the device, a mapping has ended: what is told is
+/// not all that the earlier one may have told.
+#[test]
+fn what_an_earlier_run_told_is_owed_whatever_is_told_now() {
+    let catalog = CATALOG.replace(
+        "mappings: [",
+        "mappings: [{ segment: 10, start: 2016-07-31 }, ",
+    );
+    let catalog = catalog.replace("{ segment: 10 }, {", "{ segment: 10, end: 2016-07-29 }, {");
+    for in_both in [false, true] {
+        let mut world = World::of(&catalog);
+        world.see(if in_both { &[1, 2] } else { &[1] }, &[]);
+        assert!(!world.take(Kind::Realtime).objects.is_empty());
+        world.restart();
+        world.now = NOW.plus_seconds(3 * 86_400);
+        let taken = world.take(Kind::Realtime);
+        assert_eq!(!taken.objects.is_empty(), in_both);
+        world.settle(Kind::Realtime, taken, true);
+        assert_eq!(world.pending(), None);
+        world.see(&[], &[1]);
+        world.now = NOW.plus_seconds(5 * 86_400);
+        world.see(&[], &[]);
+        let text = String::from_utf8(world.take(Kind::Realtime).objects.concat()).unwrap();
+        assert!(text.contains(r#""Segment_ID":"10","Status":"0""#), "{text}");
     }
 }
