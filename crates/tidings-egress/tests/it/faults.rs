@@ -1,21 +1,22 @@
 //! Partners that give no proper response: each has its own name, and none outlasts the deadline.
 
 use crate::partner::{
-    AMPLE, Authority, HOST, Partner, Step, check_reset, outcome, request, send, settings,
+    AMPLE, Authority, HOST, Partner, Step, breathe, check_reset, outcome, request, send, settings,
 };
 use std::{net::TcpListener, sync::Arc, time::Duration};
-use tidings_egress::{Egress, Endpoint, EndpointSettings, FailureClass};
+use tidings_egress::{Attempt, Egress, Endpoint, EndpointSettings, FailureClass, Request};
 use tokio::net::TcpStream;
 
-const SHORT: Duration = Duration::from_millis(500);
+/// The deadline of partners.
+const TIMEOUT: Duration = Duration::from_millis(3_000);
 
 #[track_caller]
-fn check(script: Vec<Step>, timeout: Duration, expected: FailureClass) {
+fn check(script: Vec<Step>, expected: FailureClass) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (attempt, idle) = runtime.block_on(async {
         let partner = Partner::start(vec![script]).await;
         let endpoint = partner.endpoint(EndpointSettings::default());
-        let attempt = endpoint.post(&request(), timeout).await;
+        let attempt = endpoint.post(&request(), AMPLE).await;
         (attempt, endpoint.idle_connections())
     });
     assert_eq!(outcome(&attempt), expected.as_str(), "{attempt:?}");
@@ -25,10 +26,9 @@ fn check(script: Vec<Step>, timeout: Duration, expected: FailureClass) {
 
 #[test]
 fn closed_or_reset_before_a_response() {
-    check(vec![Step::Read], AMPLE, FailureClass::ClosedBeforeResponse);
+    check(vec![Step::Read], FailureClass::ClosedBeforeResponse);
     check(
         vec![Step::Read, Step::Reset],
-        AMPLE,
         FailureClass::ResetBeforeResponse,
     );
 }
@@ -56,11 +56,7 @@ async fn closed_at_once() {
 #[test]
 fn closed_or_reset_in_the_head() {
     let part = send("HTTP/1.1 200 OK\r\nContent-");
-    check(
-        vec![Step::Read, part.clone()],
-        AMPLE,
-        FailureClass::ClosedInHead,
-    );
+    check(vec![Step::Read, part.clone()], FailureClass::ClosedInHead);
     check_reset(
         vec![Step::Read, part],
         "reset_before_response",
@@ -84,7 +80,6 @@ fn not_http() {
     ] {
         check(
             vec![Step::Read, send(response), Step::Hang],
-            AMPLE,
             FailureClass::ResponseMalformed,
         );
     }
@@ -114,13 +109,11 @@ fn heads_are_bounded() {
     let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
     check(
         vec![Step::Read, send(&long), Step::Hang],
-        AMPLE,
         FailureClass::ResponseTooLarge,
     );
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: 1\r\n".repeat(101));
     check(
         vec![Step::Read, send(&many), Step::Hang],
-        AMPLE,
         FailureClass::ResponseTooLarge,
     );
     check(
@@ -129,7 +122,6 @@ fn heads_are_bounded() {
             send("HTTP/1.1 200 OK\r\n"),
             Step::Flood(b"X: 1\r\n".to_vec()),
         ],
-        AMPLE,
         FailureClass::ResponseTooLarge,
     );
     // Interim responses without end: none of them is too long, but all together are.
@@ -138,37 +130,70 @@ fn heads_are_bounded() {
             Step::Read,
             Step::Flood(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()),
         ],
-        AMPLE,
         FailureClass::ResponseTooLarge,
     );
 }
 
-#[test]
-fn silence_ends_at_the_deadline() {
-    check(
-        vec![Step::Read, Step::Hang],
-        SHORT,
-        FailureClass::DeadlineResponse,
-    );
-    check(
-        vec![Step::Read, send("HTTP/1.1 200 OK\r\nX-"), Step::Hang],
-        SHORT,
-        FailureClass::DeadlineResponse,
-    );
-    // A response after the deadline: the gate never opens in time.
-    check(
-        vec![Step::Read, Step::Gate, send("HTTP/1.1 200 OK\r\n\r\n")],
-        SHORT,
-        FailureClass::DeadlineResponse,
-    );
+/// Makes an attempt of `TIMEOUT` by a clock that stands still, save for so many milliseconds once
+/// `reached` is over: so no deadline runs out before, however busy the machine.
+async fn attempt_by_still_clock(
+    partner: &Partner,
+    request: Request,
+    reached: impl Future<Output = ()>,
+    millis: u64,
+) -> Attempt {
+    // A paused clock goes on by itself as soon as all tasks wait, unless a thread is at work.
+    let (free, held) = std::sync::mpsc::channel::<()>();
+    let thread = tokio::task::spawn_blocking(move || held.recv());
+    tokio::time::pause();
+    let endpoint = Arc::new(partner.endpoint(EndpointSettings::default()));
+    let attempt = tokio::spawn({
+        let endpoint = Arc::clone(&endpoint);
+        async move { endpoint.post(&request, TIMEOUT).await }
+    });
+    reached.await;
+    tokio::time::advance(Duration::from_millis(millis)).await;
+    let attempt = attempt.await.unwrap();
+    if attempt.result.is_err() {
+        assert_eq!(
+            endpoint.idle_connections(),
+            0,
+            "a failed connection is not used again"
+        );
+    }
+    drop(free);
+    assert!(thread.await.unwrap().is_err());
+    tokio::time::resume();
+    attempt
+}
+
+#[tokio::test]
+async fn silence_ends_at_the_deadline() {
+    let part = "HTTP/1.1 200 OK\r\nX-";
+    for (script, bytes_read) in [
+        (vec![Step::Read, Step::Hang], 0),
+        (vec![Step::Read, send(part), Step::Hang], part.len()),
+    ] {
+        let partner = Partner::start(vec![script]).await;
+        let reached = async {
+            partner.requested(1).await;
+            // All on one thread: what was sent is read meanwhile.
+            for _ in 0..10 {
+                breathe().await;
+            }
+        };
+        let attempt = attempt_by_still_clock(&partner, request(), reached, 3_001).await;
+        assert_eq!(outcome(&attempt), FailureClass::DeadlineResponse.as_str());
+        assert_eq!(attempt.bytes_read, bytes_read);
+        assert!(!attempt.reused);
+    }
 }
 
 #[tokio::test]
 async fn a_partner_that_reads_nothing_misses_the_write_deadline() {
-    let partner = Partner::start(vec![vec![Step::Gate]]).await;
-    let endpoint = partner.endpoint(EndpointSettings::default());
-    let large = tidings_egress::Request::json(vec![b' '; 64 << 20].into());
-    let attempt = endpoint.post(&large, Duration::from_millis(500)).await;
+    let partner = Partner::start(vec![vec![Step::ReadSome, Step::Gate]]).await;
+    let large = Request::json(vec![b' '; 64 << 20].into());
+    let attempt = attempt_by_still_clock(&partner, large, partner.begun(1), 3_001).await;
     assert_eq!(outcome(&attempt), FailureClass::DeadlineWrite.as_str());
 }
 
@@ -193,7 +218,7 @@ async fn deadlines_are_kept() {
     let attempts: Vec<_> = (0..32)
         .map(|_| {
             let endpoint = Arc::clone(&endpoint);
-            tokio::spawn(async move { endpoint.post(&request(), Duration::from_secs(1)).await })
+            tokio::spawn(async move { endpoint.post(&request(), TIMEOUT).await })
         })
         .collect();
     for attempt in attempts {
@@ -201,15 +226,14 @@ async fn deadlines_are_kept() {
         let total = attempt.timings.total;
         assert!(attempt.result.is_err());
         assert!(
-            total >= Duration::from_secs(1) && total < Duration::from_secs(2),
+            total >= TIMEOUT && total < TIMEOUT + Duration::from_secs(1),
             "{total:?}"
         );
     }
 }
 
-/// Runs an attempt whose answer comes after so many milliseconds of a clock that stands still
-/// otherwise.
-async fn answered_after(millis: u64) -> tidings_egress::Attempt {
+/// Runs an attempt whose answer comes after so many milliseconds.
+async fn answered_after(millis: u64) -> Attempt {
     let partner = Partner::start(vec![vec![
         Step::Read,
         Step::Gate,
@@ -217,23 +241,12 @@ async fn answered_after(millis: u64) -> tidings_egress::Attempt {
         Step::Hang,
     ]])
     .await;
-    // A paused clock goes on by itself as soon as all tasks wait, unless a thread is at work.
-    let (free, held) = std::sync::mpsc::channel::<()>();
-    let thread = tokio::task::spawn_blocking(move || held.recv());
-    tokio::time::pause();
-    let endpoint = partner.endpoint(EndpointSettings::default());
-    let attempt = tokio::spawn(async move {
-        let timeout = Duration::from_millis(3_000);
-        endpoint.post(&request(), timeout).await
-    });
-    partner.requested(1).await;
-    // All at once: the answer is there when the attempt next looks, and so is the time.
-    partner.gate.add_permits(1);
-    tokio::time::advance(Duration::from_millis(millis)).await;
-    let attempt = attempt.await.unwrap();
-    drop(free);
-    assert!(thread.await.unwrap().is_err());
-    attempt
+    let reached = async {
+        partner.requested(1).await;
+        // All at once: the answer is there when the attempt next looks, and so is the time.
+        partner.gate.add_permits(1);
+    };
+    attempt_by_still_clock(&partner, request(), reached, millis).await
 }
 
 #[tokio::test]
@@ -242,7 +255,6 @@ async fn an_answer_counts_up_to_the_deadline_and_no_millisecond_longer() {
         let attempt = answered_after(millis).await;
         assert_eq!(outcome(&attempt), "status_200 complete", "{millis}");
         assert_eq!(attempt.timings.total, Duration::from_millis(millis));
-        tokio::time::resume();
     }
     let late = answered_after(3_001).await;
     assert_eq!(outcome(&late), FailureClass::DeadlineResponse.as_str());
@@ -286,14 +298,15 @@ async fn a_dropped_syn_is_a_connect_timeout() {
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
-    while let Ok(stream) = tokio::time::timeout(SHORT, TcpStream::connect(address)).await {
+    let short = Duration::from_millis(500);
+    while let Ok(stream) = tokio::time::timeout(short, TcpStream::connect(address)).await {
         queued.push(stream.unwrap());
         assert!(queued.len() < 100, "the queue has no end");
     }
     let egress = Egress::new(settings(&Authority::new())).unwrap();
     let url = format!("https://{HOST}:{}/", address.port());
     let endpoint = Endpoint::new(egress, &url, EndpointSettings::default()).unwrap();
-    let attempt = endpoint.post(&request(), SHORT).await;
+    let attempt = endpoint.post(&request(), short).await;
     assert_eq!(
         outcome(&attempt),
         FailureClass::ConnectTimeout.as_str(),

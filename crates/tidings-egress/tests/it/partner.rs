@@ -124,6 +124,7 @@ pub(crate) struct Partner {
 struct Seen {
     requests: Mutex<Vec<String>>,
     connections: Mutex<usize>,
+    begun: Mutex<usize>,
     ended: Mutex<usize>,
     changed: Notify,
 }
@@ -194,6 +195,12 @@ impl Partner {
     /// Waits until this many connections have ended on the partner's side.
     pub(crate) async fn ended(&self, count: usize) {
         self.until(|seen| *seen.ended.lock().unwrap() >= count)
+            .await;
+    }
+
+    /// Waits until the beginnings of this many requests have been read by [`Step::ReadSome`].
+    pub(crate) async fn begun(&self, count: usize) {
+        self.until(|seen| *seen.begun.lock().unwrap() >= count)
             .await;
     }
 
@@ -324,6 +331,8 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Step::ReadSome => {
                 stream.read_u8().await?;
+                *seen.begun.lock().unwrap() += 1;
+                seen.changed.notify_waiters();
             }
             Step::Send(bytes) => {
                 stream.write_all(&bytes).await?;
@@ -343,15 +352,18 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                 stream.read_to_end(&mut rest).await?;
                 return Ok(());
             }
-            Step::Breathe => {
-                for _ in 0..100 {
-                    tokio::task::yield_now().await;
-                }
-            }
+            Step::Breathe => breathe().await,
             Step::Gate => gate.acquire().await.unwrap().forget(),
         }
     }
     stream.shutdown().await
+}
+
+/// Lets other tasks run for a while.
+pub(crate) async fn breathe() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<String> {

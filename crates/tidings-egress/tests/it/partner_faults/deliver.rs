@@ -1,6 +1,5 @@
 //! One message to one partner, as a destination's dispatcher has it delivered.
 
-use super::TIMEOUT;
 use std::time::Duration;
 use tidings_dispatch::{Action, Dispatcher, Hint, Outcome, Settings, Taken};
 use tidings_egress::{Attempt, Endpoint, Request};
@@ -30,10 +29,12 @@ impl Delivery {
     }
 }
 
-/// Delivers `request` to the one user there is. An attempt takes a permit, if there are any.
+/// Delivers `request` to the one user there is. Each attempt has `deadline`, and takes a permit, if
+/// there are any.
 pub(super) async fn deliver(
     endpoint: &Endpoint,
     request: &Request,
+    deadline: Duration,
     permits: Option<&Semaphore>,
 ) -> Delivery {
     let mut dispatcher = Dispatcher::new(Settings {
@@ -89,7 +90,7 @@ pub(super) async fn deliver(
                     Some(permits) => Some(permits.acquire().await.unwrap()),
                     None => None,
                 };
-                let attempt = endpoint.post(request, TIMEOUT).await;
+                let attempt = endpoint.post(request, deadline).await;
                 drop(permit);
                 let outcome = judge(&attempt);
                 attempts.push(attempt);

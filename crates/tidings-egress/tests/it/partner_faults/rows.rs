@@ -18,6 +18,17 @@ pub(super) enum Partner {
     Forbidden,
 }
 
+/// What ends an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndedBy {
+    /// The attempt's deadline.
+    Deadline,
+    /// The end of what is set aside for the rest of a response.
+    BodyWait,
+    /// The partner, or the client of its own accord.
+    Itself,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) partner: Partner,
@@ -61,10 +72,21 @@ impl Row {
         Some(fault.behaviour.stage())
     }
 
-    /// Whether its attempts last until the deadline.
+    /// What ends its attempts.
+    pub(super) fn ended_by(&self) -> EndedBy {
+        let any = |named: fn(&str) -> bool| self.expected.iter().any(|name| named(name));
+        if any(|name| name.starts_with("deadline") || name == "connect_timeout") {
+            EndedBy::Deadline
+        } else if any(|name| name.ends_with("deadline_body")) {
+            EndedBy::BodyWait
+        } else {
+            EndedBy::Itself
+        }
+    }
+
+    /// Whether its attempts take long and do nothing meanwhile.
     pub(super) fn is_slow(&self) -> bool {
-        let slow = |name: &String| name.starts_with("deadline") || name == "connect_timeout";
-        self.expected.iter().any(slow) || self.fault.starts_with("delay")
+        self.ended_by() == EndedBy::Deadline || self.fault.starts_with("delay")
     }
 }
 
