@@ -90,12 +90,34 @@ pub fn read(
     source: Source<'_>,
     judge_url: impl Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Vec<Fault>> {
+    read_within(source, &judge_url, |limits| limits)
+}
+
+/// Reads a catalog that was accepted before. It may have as many entries as `limits` could allow at
+/// most, whatever it says there and whatever the defaults are by now.
+///
+/// # Errors
+/// As [`read`]: when what was accepted then has a fault by the rules of now.
+///
+/// # Cost
+/// As [`read`].
+pub fn read_accepted(source: Source<'_>) -> Result<Catalog, Vec<Fault>> {
+    let loaded = read_within(source, &|_| None, UsageLimits::at_ceilings)?;
+    Ok(loaded.catalog)
+}
+
+/// Reads a catalog within what `within` makes of the limits that it sets.
+fn read_within(
+    source: Source<'_>,
+    judge_url: &dyn Fn(&str) -> Option<String>,
+    within: fn(UsageLimits) -> UsageLimits,
+) -> Result<Loaded, Vec<Fault>> {
     let ctx = Context {
         report: Report::new(source.name),
         directory: source.directory,
-        judge_url: &judge_url,
+        judge_url,
     };
-    let catalog = tree_of(source.text, &ctx).and_then(|tree| catalog(&tree, &ctx));
+    let catalog = tree_of(source.text, &ctx).and_then(|tree| catalog(&tree, within, &ctx));
     let (faults, warnings) = ctx.report.finish();
     match catalog {
         Some(catalog) if faults.is_empty() => Ok(Loaded { catalog, warnings }),
@@ -124,7 +146,11 @@ fn tree_of(text: &str, ctx: &Context<'_>) -> Option<Tree> {
     None
 }
 
-fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
+fn catalog(
+    tree: &Tree,
+    within: fn(UsageLimits) -> UsageLimits,
+    ctx: &Context<'_>,
+) -> Option<Catalog> {
     let Some(node) = tree.root().filter(|root| !root.is_null()) else {
         // An editor that is about to write leaves a file empty for a moment. To read that as "no
         // destinations" would switch everything off.
@@ -147,7 +173,7 @@ fn catalog(tree: &Tree, ctx: &Context<'_>) -> Option<Catalog> {
         .and_then(|value| value.number(1..=CLEANUP_DAYS_MAX.into(), ctx))
         .and_then(|days| u8::try_from(days).ok())
         .map_or_else(Cleanup::default, |days| Cleanup { days });
-    let limits = record.or("limits", UsageLimits::default(), UsageLimits::read);
+    let limits = within(record.or("limits", UsageLimits::default(), UsageLimits::read));
     let mut catalog = Catalog {
         cleanup,
         data_sources: section(&record, "data_sources", |value| {

@@ -67,6 +67,20 @@ impl UsageLimits {
         }
         Some(limits)
     }
+
+    /// The highest that a catalog may set.
+    pub(crate) fn at_ceilings(self) -> Self {
+        let highest = |limit: Limit| Limit {
+            max: limit.ceiling,
+            ..limit
+        };
+        Self {
+            traits_per_kind: highest(self.traits_per_kind),
+            folders: highest(self.folders),
+            segments: highest(self.segments),
+            destinations: highest(self.destinations),
+        }
+    }
 }
 
 impl Limit {

@@ -9,6 +9,7 @@ use crate::{core::ActiveCatalog, durable::write_durably};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::{
+    borrow::Cow,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -82,27 +83,29 @@ fn check(
     text: &str,
     policy: AddressPolicy,
 ) -> Result<tidings_catalog::Loaded, Vec<Fault>> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or_else(|| Path::new("."));
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy();
-    let judge = |url: &str| {
+    let name = name(path);
+    let source = Source {
+        name: &name,
+        text,
+        directory: directory(path),
+    };
+    tidings_catalog::read(source, |url| {
         tidings_egress::check_url(url, policy)
             .err()
             .map(|refusal| refusal.to_string())
-    };
-    tidings_catalog::read(
-        Source {
-            name: &name,
-            text,
-            directory,
-        },
-        judge,
-    )
+    })
+}
+
+fn name(path: &Path) -> Cow<'_, str> {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."))
 }
 
 /// What is remembered of the catalog in use.
@@ -150,12 +153,13 @@ impl Remembered {
             }
             Some(before) => {
                 let generation = before.generation.saturating_add(1);
-                // It was without faults then; if this version sees one, everything has changed.
-                let policy = AddressPolicy {
-                    allow_private: true,
+                let old = Source {
+                    name: &name(&file.path),
+                    text: &before.text,
+                    directory: directory(&file.path),
                 };
-                let old = check(&file.path, &before.text, policy).map(|old| old.catalog);
-                let old = old.unwrap_or_default();
+                // It was without faults then; if this version sees one, everything has changed.
+                let old = tidings_catalog::read_accepted(old).unwrap_or_default();
                 (
                     generation,
                     before.changes().after(&old, &file.catalog, generation),
@@ -232,8 +236,8 @@ impl Remembered {
 mod tests {
     use super::*;
 
-    fn file(ttl_days: u32) -> CatalogFile {
-        let text = format!("traits:\n  - {{ id: 1, name: t, ttl_days: {ttl_days} }}\n");
+    fn file(text: &str) -> CatalogFile {
+        let text = text.to_owned();
         let policy = AddressPolicy {
             allow_private: false,
         };
@@ -247,6 +251,39 @@ mod tests {
         }
     }
 
+    /// More destinations than a catalog may have that does not set `limits.destinations`.
+    const MANY: u32 = 101;
+
+    #[test]
+    fn a_catalog_that_was_accepted_is_read_whatever_the_limits_are_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = directory.path();
+        let destinations = (1..=MANY).map(|id| {
+            format!(
+                "  - {{ id: {id}, name: P, client_id: x, url: https://p.example/, mappings: [{{ segment: 1 }}] }}\n"
+            )
+        });
+        let accepted = format!(
+            "traits: [{{ id: 1, name: T }}]\nsegments: [{{ id: 1, name: S, rule: 1T }}]\ndestinations:\n{}",
+            destinations.collect::<String>()
+        );
+        let remembered = Remembered {
+            generation: 1,
+            swept: true,
+            mapping_changes: Vec::new(),
+            lapses: Vec::new(),
+            text: accepted.clone(),
+            path: dir.join("catalog.json"),
+        };
+        remembered.write().unwrap();
+
+        let raised = file(&format!("limits: {{ destinations: {MANY} }}\n{accepted}"));
+        let before = Remembered::read(dir).unwrap();
+        let (_, remembered) = Remembered::next(before, dir, &raised, Timestamp(0)).unwrap();
+        assert_eq!(remembered.generation, 2);
+        assert_eq!(remembered.mapping_changes, []);
+    }
+
     #[test]
     fn what_had_run_out_is_remembered_until_every_profile_was_swept() {
         let directory = tempfile::tempdir().unwrap();
@@ -254,8 +291,10 @@ mod tests {
         let day = |day| UtcDay(day).start();
         let next = |ttl_days, at| {
             let before = Remembered::read(dir).unwrap();
-            let (active, remembered) =
-                Remembered::next(before, dir, &file(ttl_days), day(at)).unwrap();
+            let file = file(&format!(
+                "traits:\n  - {{ id: 1, name: t, ttl_days: {ttl_days} }}\n"
+            ));
+            let (active, remembered) = Remembered::next(before, dir, &file, day(at)).unwrap();
             (active.compiled.lapses().clone(), remembered)
         };
         let lapse = |generation, before| Lapse {

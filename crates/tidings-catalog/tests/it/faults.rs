@@ -1,6 +1,8 @@
 //! Faulty catalogs, and what the operator reads about them.
 
 use crate::report;
+use std::path::Path;
+use tidings_catalog::{Fault, Source};
 
 /// A sound catalog with `line` in place of one of its lines.
 const SOUND: &str = "\
@@ -729,6 +731,28 @@ catalog.yaml:6: traits[3]: 2 traits are of the kind rule_based, the limit is 1 (
 catalog.yaml:7: segments: 2 entries, the limit is 1 (raise `limits.segments`, to at most 200000)
 catalog.yaml:9: destinations: 1 entries, the limit is 0 (raise `limits.destinations`, to at most 1000)",
     );
+}
+
+#[test]
+fn what_was_accepted_is_read_up_to_the_ceilings() {
+    let read = |text: &str| {
+        let source = Source {
+            name: "catalog.yaml",
+            text,
+            directory: Path::new("/etc/tidings"),
+        };
+        tidings_catalog::read_accepted(source)
+            .map(|catalog| catalog.destinations.len())
+            .map_err(|faults| faults.iter().map(Fault::to_string).collect::<String>())
+    };
+    let destinations = |count| section("destinations", DESTINATION, count);
+    assert_eq!(read(&destinations(1_000)), Ok(1_000));
+    let lowered = destinations(3) + "limits: { destinations: 2 }";
+    assert_eq!(read(&lowered), Ok(3));
+    let too_many = "catalog.yaml:2: destinations: 1001 entries, the limit is 1000";
+    assert_eq!(read(&destinations(1_001)), Err(too_many.to_owned()));
+    let unknown = "catalog.yaml:1: unknown key `x`";
+    assert_eq!(read("x: 1"), Err(unknown.to_owned()));
 }
 
 #[test]
