@@ -155,6 +155,7 @@ impl Engine {
     /// partners were told under the id is remembered.
     pub fn unlink(
         &mut self,
+        moment: Moment,
         catalog: &CompiledCatalog,
         profile: &mut Profile,
         data_source: DataSourceId,
@@ -164,6 +165,7 @@ impl Engine {
         let Some(key) = profile.id_key(data_source, id) else {
             return;
         };
+        self.assume_told_by_earlier_run(moment, catalog, profile);
         send::assume_told_by_earlier_links(catalog, profile, in_flight);
         profile.unlink(key, &mut Vec::new());
     }

@@ -4,7 +4,7 @@
 //! newest link comes last, and of two made at the same instant the one declared later. That one is
 //! the device the id leads to; the others follow when it goes.
 
-use super::{Cached, Changes, Core, Rows, in_flight, load, mark_dirty};
+use super::{Cached, Changes, Core, Rows, batch, in_flight, load, mark_dirty};
 use crate::cache::Cache;
 use std::sync::Arc;
 use tidings_engine::{CompiledCatalog, Moment};
@@ -87,8 +87,9 @@ impl Core {
                 let cached = load(&mut self.profiles, &other.uuid, rows)?;
                 let (profile, in_flight) =
                     (&mut cached.profile, in_flight(&self.flights, &other.uuid));
-                self.engine
-                    .unlink(&catalog.compiled, profile, key.0, &key.1, in_flight);
+                batch::confirm_marks(moment, &self.batches_ended, profile);
+                let (compiled, engine) = (&catalog.compiled, &mut self.engine);
+                engine.unlink(moment, compiled, profile, key.0, &key.1, in_flight);
                 mark_dirty(&mut self.dirty, cached, &other.uuid);
             }
         }

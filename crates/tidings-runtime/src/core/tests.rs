@@ -12,7 +12,7 @@ use tidings_catalog::Source;
 use tidings_collect::Subject;
 use tidings_dispatch::{Kind, SettledUser, Taken};
 use tidings_engine::MappingChanges;
-use tidings_model::{DeclaredId, FailurePolicy, RegionId, SegmentId, TraitId};
+use tidings_model::{AuthState, DeclaredId, FailurePolicy, RegionId, SegmentId, TraitId, limits};
 
 const CATALOG: &str = r#"
 traits: [{ id: 1, name: Cart }, { id: 2, name: Search }]
@@ -331,4 +331,40 @@ fn what_an_earlier_run_told_is_owed_whatever_is_told_now() {
         let text = String::from_utf8(world.take(Kind::Realtime).objects.concat()).unwrap();
         assert!(text.contains(r#""Segment_ID":"10","Status":"0""#), "{text}");
     }
+}
+
+/// An id was on its way to the partner when the process ended. Before the device is touched again, others
+/// push it out from under the id.
+#[test]
+fn an_id_that_gave_way_after_a_restart_is_told_the_zero() {
+    let cookies = DataSourceId(5);
+    let catalog = CATALOG.replace(
+        "    after_failure: drop",
+        "    after_failure: drop\n    id_data_sources: [5]",
+    );
+    let mut world = World::of(&format!(
+        "data_sources: [{{ id: 5, name: Cookies, kind: cookie }}]\n{catalog}"
+    ));
+    world.namespace = cookies;
+    world.ids.push(DeclaredId {
+        data_source: cookies,
+        id: "x".into(),
+        state: AuthState::default(),
+    });
+    world.see(&[1], &[]);
+    assert!(!world.take(Kind::Realtime).objects.is_empty());
+    world.restart();
+    for number in 0..limits::DEVICES_PER_ID_MAX {
+        world.submit_event(&Event {
+            uuid: Some((1000 + number).to_string().parse().unwrap()),
+            ids: world.ids.clone(),
+            ..Event::default()
+        });
+    }
+    world.finish();
+    world.ids.clear();
+    world.see(&[], &[1]);
+    let text = String::from_utf8(world.take(Kind::Realtime).objects.concat()).unwrap();
+    assert!(text.contains(r#""DataPartner_UUID":"x""#), "{text}");
+    assert!(text.contains(r#""Segment_ID":"10","Status":"0""#), "{text}");
 }

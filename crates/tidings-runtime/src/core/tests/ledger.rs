@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::forget::Forgetting;
-use tidings_model::AuthState;
 use tidings_store::{RemovalEnd, RemovalKey};
 
 const COOKIES: DataSourceId = DataSourceId(55);
