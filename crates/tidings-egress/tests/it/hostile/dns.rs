@@ -27,6 +27,7 @@ const DATAGRAM_BYTES_MAX: usize = 1_232;
 
 pub(super) struct NameServer {
     pub(super) address: SocketAddr,
+    answers: Arc<Answers>,
     task: JoinHandle<()>,
 }
 
@@ -37,39 +38,52 @@ impl Drop for NameServer {
 }
 
 impl NameServer {
-    /// Answers by turns, one turn for each lookup, by UDP and, what is too
-    /// long for that, by TCP.
+    /// Answers with the first turn until told otherwise, by UDP and, what is too long for that, by
+    /// TCP.
     pub(super) async fn start(answers: &str) -> Self {
         let answers = Arc::new(Answers::new(answers));
         let (datagrams, streams) = both().await;
         let address = datagrams.local_addr().unwrap();
-        let task = tokio::spawn(async move {
-            let mut query = vec![0; 4_096];
-            loop {
-                tokio::select! {
-                    got = datagrams.recv_from(&mut query) => {
-                        let (length, from) = got.unwrap();
-                        if let Some(mut reply) = answers.reply(&query[..length]) {
-                            if reply.len() > DATAGRAM_BYTES_MAX {
-                                let question = 12 + Question::read(&query).name.len() + 4;
-                                reply.truncate(question);
-                                // Truncated, and no records.
-                                reply[2] |= 2;
-                                reply[6..12].fill(0);
+        let task = tokio::spawn({
+            let answers = Arc::clone(&answers);
+            async move {
+                let mut query = vec![0; 4_096];
+                loop {
+                    tokio::select! {
+                        got = datagrams.recv_from(&mut query) => {
+                            let (length, from) = got.unwrap();
+                            if let Some(mut reply) = answers.reply(&query[..length]) {
+                                if reply.len() > DATAGRAM_BYTES_MAX {
+                                    let question = 12 + Question::read(&query).name.len() + 4;
+                                    reply.truncate(question);
+                                    // Truncated, and no records.
+                                    reply[2] |= 2;
+                                    reply[6..12].fill(0);
+                                }
+                                datagrams.send_to(&reply, from).await.unwrap();
                             }
-                            datagrams.send_to(&reply, from).await.unwrap();
                         }
-                    }
-                    got = streams.accept() => {
-                        let (stream, _) = got.unwrap();
-                        let answers = Arc::clone(&answers);
-                        // Breaks off when the client goes away.
-                        tokio::spawn(async move { drop(by_stream(stream, &answers).await) });
+                        got = streams.accept() => {
+                            let (stream, _) = got.unwrap();
+                            let answers = Arc::clone(&answers);
+                            // Breaks off when the client goes away.
+                            tokio::spawn(async move { drop(by_stream(stream, &answers).await) });
+                        }
                     }
                 }
             }
         });
-        Self { address, task }
+        Self {
+            address,
+            answers,
+            task,
+        }
+    }
+
+    /// From now on every question gets the answer of this turn, from 0; one that is asked again, since
+    /// the machine was busy, is no further turn.
+    pub(super) fn answer_with(&self, turn: usize) {
+        self.answers.turn.store(turn, Ordering::Relaxed);
     }
 }
 
@@ -89,7 +103,7 @@ async fn by_stream(mut stream: TcpStream, answers: &Answers) -> std::io::Result<
     loop {
         let mut query = vec![0; usize::from(stream.read_u16().await?)];
         stream.read_exact(&mut query).await?;
-        let Some(reply) = answers.again(&query).filter(|reply| reply[2] & 2 == 0) else {
+        let Some(reply) = answers.reply(&query).filter(|reply| reply[2] & 2 == 0) else {
             return Ok(());
         };
         stream
@@ -101,31 +115,20 @@ async fn by_stream(mut stream: TcpStream, answers: &Answers) -> std::io::Result<
 
 struct Answers {
     turns: Vec<String>,
-    /// Questions so far about IPv4 and IPv6 addresses.
-    asked: [AtomicUsize; 2],
+    turn: AtomicUsize,
 }
 
 impl Answers {
     fn new(text: &str) -> Self {
         Self {
             turns: text.split('|').map(str::to_owned).collect(),
-            asked: Default::default(),
+            turn: AtomicUsize::new(0),
         }
     }
 
     fn reply(&self, query: &[u8]) -> Option<Vec<u8>> {
-        self.asked(query).fetch_add(1, Ordering::Relaxed);
-        self.again(query)
-    }
-
-    fn again(&self, query: &[u8]) -> Option<Vec<u8>> {
-        let turn = self.asked(query).load(Ordering::Relaxed).saturating_sub(1);
-        reply(&Question::read(query), &self.turns[turn % self.turns.len()])
-    }
-
-    /// Both questions of one lookup get the same turn, in whatever order they come.
-    fn asked(&self, query: &[u8]) -> &AtomicUsize {
-        &self.asked[usize::from(Question::read(query).kind == AAAA)]
+        let turn = self.turn.load(Ordering::Relaxed);
+        reply(&Question::read(query), &self.turns[turn])
     }
 }
 
