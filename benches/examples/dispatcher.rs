@@ -190,7 +190,7 @@ struct Sender {
     endpoint: Arc<Endpoint>,
     timeout: Duration,
     /// Encoded user objects.
-    users: HashMap<DeviceUuid, Vec<u8>>,
+    users: HashMap<DeviceUuid, Vec<u8>, foldhash::fast::RandomState>,
     mail: Mail,
     begun: Instant,
     posts: u64,
@@ -238,7 +238,7 @@ impl Sender {
             key: Key::new(Hash::Sha256, KEY.as_bytes()),
             timeout: destination.timeout,
             endpoint: Arc::new(endpoint),
-            users: HashMap::new(),
+            users: HashMap::default(),
             mail: Mail::default(),
             begun,
             posts: 0,
@@ -343,7 +343,12 @@ impl Sender {
             }
             tokio::select! {
                 biased;
-                Some(done) = attempts.join_next(), if !attempts.is_empty() => self.attempted(done?)?,
+                Some(done) = attempts.join_next(), if !attempts.is_empty() => {
+                    self.attempted(done?)?;
+                    while let Some(done) = attempts.try_join_next() {
+                        self.attempted(done?)?;
+                    }
+                }
                 () = sleep(Duration::from_millis(1)) => {}
             }
         }

@@ -59,7 +59,7 @@ fn perform(dispatcher: &mut Dispatcher<u64>, action: Action<u64>) -> usize {
             let taken = users.into_iter().map(|uuid| Taken {
                 uuid,
                 seq: 1,
-                objects: vec![1],
+                objects: [1].into(),
                 removal: false,
             });
             dispatcher.taken(kind, namespace, taken.collect());

@@ -7,7 +7,7 @@ mod poll;
 use crate::{
     batch::BatchQueue,
     breaker::{Breaker, Health, Recovery},
-    lane::{Lane, TakenAs, Touch, Turn},
+    lane::{Ended, Lane, TakenAs, Touch, Turn},
     pace::Pace,
     types::{Action, Hint, Kind, MessageId, Outcome, Settings, SettledUser, Taken, Verdict},
 };
@@ -287,7 +287,9 @@ impl<P> Dispatcher<P> {
         };
         let first = self.next_message;
         let mut probed = false;
-        let (mut members, mut objects) = (Vec::new(), Vec::new());
+        let room = self.settings.users_max.min(users.len());
+        let mut members = Vec::with_capacity(room);
+        let mut objects = Vec::with_capacity(room);
         for user in users {
             let Some(lane) = self.lanes.get_mut(index) else {
                 return;
@@ -306,8 +308,9 @@ impl<P> Dispatcher<P> {
                 members.push((user.uuid.clone(), number));
                 objects.push(object);
                 if objects.len() >= self.settings.users_max {
-                    let full = std::mem::take(&mut objects);
-                    self.make_message(kind, index, std::mem::take(&mut members), full);
+                    let full = std::mem::replace(&mut objects, Vec::with_capacity(room));
+                    let all = std::mem::replace(&mut members, Vec::with_capacity(room));
+                    self.make_message(kind, index, all, full);
                 }
             }
         }
@@ -444,35 +447,34 @@ impl<P> Dispatcher<P> {
         let Some(lane) = self.lanes.get_mut(message.lane) else {
             return;
         };
-        let (mut users, mut any_held) = (Vec::new(), false);
+        let settings = &self.settings;
+        let (mut users, mut any_held) = (Vec::with_capacity(message.members.len()), false);
         for (uuid, object) in message.members {
-            let Some(ended) = lane.object_done(&uuid, object, given_up) else {
+            let hold = |ended: &Ended| {
+                // What a batch could not tell stays in its set on disk.
+                let held = message.kind == Kind::Realtime
+                    && ended.acknowledged.contains(&false)
+                    && ended.policy(settings) == FailurePolicy::Hold;
+                let turn = Turn {
+                    objects: u16::try_from(ended.acknowledged.len()).unwrap_or(u16::MAX),
+                    since: now,
+                    removal: ended.removal,
+                };
+                held.then_some(Touch {
+                    seq: ended.seq,
+                    turn,
+                })
+            };
+            let Some(ended) = lane.object_done(&uuid, object, given_up, hold) else {
                 continue;
             };
-            let after_failure = if ended.removal || ended.refused {
-                FailurePolicy::Hold
-            } else {
-                self.settings.after_failure
-            };
-            let user = SettledUser {
+            any_held |= ended.held;
+            users.push(SettledUser {
                 uuid,
                 seq: ended.seq,
+                after_failure: ended.policy(settings),
                 acknowledged: ended.acknowledged,
-                after_failure,
-            };
-            // What a batch could not tell stays in its set on disk.
-            let hold = message.kind == Kind::Realtime
-                && !user.delivered()
-                && after_failure == FailurePolicy::Hold;
-            let objects = u16::try_from(user.acknowledged.len()).unwrap_or(u16::MAX);
-            let turn = Turn {
-                objects,
-                since: now,
-                removal: ended.removal,
-            };
-            let seq = user.seq;
-            any_held |= lane.land(&user.uuid, hold.then_some(Touch { seq, turn }));
-            users.push(user);
+            });
         }
         let namespace = lane.namespace;
         if any_held && now.since(self.release.not_before) > RELEASE_MAX {

@@ -3,13 +3,17 @@
 
 mod queue;
 
-use crate::{Kind, Taken, types::Verdict};
-use hashbrown::HashMap;
+use crate::{
+    Kind, Taken,
+    types::{Acknowledged, Settings, Verdict},
+};
+use hashbrown::{HashMap, hash_map::EntryRef};
 use queue::{Queue, Ticket};
+use smallvec::smallvec;
 use std::{collections::VecDeque, time::Duration};
 #[cfg(planted)]
 use tidings_model::planted::{self, Planted};
-use tidings_model::{DataSourceId, DeviceUuid, Millis};
+use tidings_model::{DataSourceId, DeviceUuid, FailurePolicy, Millis};
 
 /// Messages in a row that begin with a device which is owed a 0 while others wait.
 const AHEAD_MAX: u8 = 7;
@@ -25,7 +29,7 @@ pub(crate) enum Place {
     InFlight {
         kind: Kind,
         seq: u64,
-        acknowledged: Vec<bool>,
+        acknowledged: Acknowledged,
         outstanding: usize,
         /// It holds a zero.
         removal: bool,
@@ -68,27 +72,62 @@ pub(crate) enum TakenAs {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) seq: u64,
-    pub(crate) acknowledged: Vec<bool>,
+    pub(crate) acknowledged: Acknowledged,
     /// It held a zero.
     pub(crate) removal: bool,
     /// The destination refused us rather than a message of its.
     pub(crate) refused: bool,
+    /// The device is held now.
+    pub(crate) held: bool,
+}
+
+impl Ended {
+    /// What becomes of the device if not all of it was acknowledged.
+    pub(crate) fn policy(&self, settings: &Settings) -> FailurePolicy {
+        if self.removal || self.refused {
+            FailurePolicy::Hold
+        } else {
+            settings.after_failure
+        }
+    }
+}
+
+/// Who waits, in order.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    /// Those whose turn is a removal.
+    removals: Queue,
+    others: Queue,
+    /// User objects of all of them.
+    objects: usize,
+    next_ticket: Ticket,
+}
+
+impl Waiting {
+    /// Puts a device at the end of its queue; what comes back is its place.
+    fn add(&mut self, uuid: DeviceUuid, turn: Turn) -> Place {
+        self.objects += usize::from(turn.objects);
+        let ticket = self.next_ticket.take();
+        let queue = if turn.removal {
+            &mut self.removals
+        } else {
+            &mut self.others
+        };
+        queue.push(uuid, ticket, turn.since);
+        Place::Waiting(turn, ticket)
+    }
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     pub(crate) namespace: DataSourceId,
     places: HashMap<DeviceUuid, Place, foldhash::fast::RandomState>,
-    /// Those whose turn is a removal.
-    removals: Queue,
-    others: Queue,
+    waiting: Waiting,
     /// Messages in a row that began with a removal while others waited.
     ahead: u8,
     /// Some in the queue of removals came there from the other one, so they may be older than those
     /// before them.
     is_mixed: bool,
-    waiting_objects: usize,
-    next_ticket: Ticket,
     /// Oldest first. Entries whose place is not `Held` any more are skipped.
     held: VecDeque<DeviceUuid>,
     held_count: usize,
@@ -103,12 +142,9 @@ impl Lane {
         Self {
             namespace,
             places: HashMap::default(),
-            removals: Queue::default(),
-            others: Queue::default(),
+            waiting: Waiting::default(),
             ahead: 0,
             is_mixed: false,
-            waiting_objects: 0,
-            next_ticket: Ticket::default(),
             held: VecDeque::new(),
             held_count: 0,
             batch_places: 0,
@@ -122,7 +158,7 @@ impl Lane {
     }
 
     pub(crate) fn waiting_len(&self) -> usize {
-        self.removals.len() + self.others.len()
+        self.waiting.removals.len() + self.waiting.others.len()
     }
 
     pub(crate) fn held_len(&self) -> usize {
@@ -131,27 +167,37 @@ impl Lane {
 
     /// A device was touched. False when it is new and there is no room for it.
     pub(crate) fn touch(&mut self, uuid: &DeviceUuid, touch: Touch, room: bool) -> bool {
-        match self.places.get_mut(uuid) {
-            Some(Place::Waiting(turn, ticket)) => {
-                self.waiting_objects += usize::from(touch.turn.objects);
-                self.waiting_objects -= usize::from(turn.objects);
+        let mut entry = match self.places.entry_ref(uuid) {
+            EntryRef::Occupied(entry) => entry,
+            EntryRef::Vacant(entry) => {
+                if room {
+                    entry.insert(self.waiting.add(uuid.clone(), touch.turn));
+                }
+                return room;
+            }
+        };
+        match entry.get_mut() {
+            Place::Waiting(turn, ticket) => {
+                self.waiting.objects += usize::from(touch.turn.objects);
+                self.waiting.objects -= usize::from(turn.objects);
                 turn.objects = touch.turn.objects;
                 // It stays ahead when the zero is owed no more: others have passed it before.
                 if touch.turn.removal && !turn.removal {
                     turn.removal = true;
-                    *ticket = self.next_ticket.take();
-                    self.removals.push(uuid.clone(), *ticket);
-                    self.others.leave();
+                    *ticket = self.waiting.next_ticket.take();
+                    let queue = &mut self.waiting.removals;
+                    queue.push(uuid.clone(), *ticket, turn.since);
+                    self.waiting.others.leave();
                     self.is_mixed = true;
                     self.tidy_queues();
                 }
             }
             // The user objects on their way were built from this touch or a later one.
-            Some(Place::InFlight { seq, .. }) if touch.seq <= *seq => {}
+            Place::InFlight { seq, .. } if touch.seq <= *seq => {}
             #[cfg(planted)]
-            Some(Place::Taking { .. } | Place::InFlight { .. })
+            Place::Taking { .. } | Place::InFlight { .. }
                 if planted::is(Planted::TouchedInFlightLost) => {}
-            Some(Place::Taking { touched, .. } | Place::InFlight { touched, .. }) => {
+            Place::Taking { touched, .. } | Place::InFlight { touched, .. } => {
                 let since = touched.map_or(touch.turn.since, |earlier| earlier.turn.since);
                 // A reading of the pending set may tell of an older touch than a hint did.
                 let newest = touched
@@ -166,34 +212,24 @@ impl Lane {
                 });
             }
             // Not a change, but the row of the pending set that was given up.
-            Some(Place::Held(held)) if touch.seq <= held.seq => {}
-            Some(Place::Held(_)) => {
+            Place::Held(held) if touch.seq <= held.seq => {}
+            Place::Held(_) => {
                 self.held_count -= 1;
-                self.wait(uuid.clone(), touch.turn);
+                entry.insert(self.waiting.add(uuid.clone(), touch.turn));
             }
-            None if room => self.wait(uuid.clone(), touch.turn),
-            None => return false,
         }
         true
     }
 
     fn wait(&mut self, uuid: DeviceUuid, turn: Turn) {
-        self.waiting_objects += usize::from(turn.objects);
-        let ticket = self.next_ticket.take();
-        let queue = if turn.removal {
-            &mut self.removals
-        } else {
-            &mut self.others
-        };
-        queue.push(uuid.clone(), ticket);
-        self.places.insert(uuid, Place::Waiting(turn, ticket));
+        let place = self.waiting.add(uuid.clone(), turn);
+        self.places.insert(uuid, place);
     }
 
     /// Since when the first in either queue waits.
     pub(crate) fn oldest(&self) -> Option<Millis> {
-        let fronts = [self.removals.front(), self.others.front()];
-        let fronts = fronts.into_iter().flatten();
-        fronts.filter_map(|uuid| self.since(uuid)).min()
+        let queues = [&self.waiting.removals, &self.waiting.others];
+        queues.into_iter().filter_map(Queue::oldest).min()
     }
 
     fn since(&self, uuid: &DeviceUuid) -> Option<Millis> {
@@ -210,8 +246,8 @@ impl Lane {
             Some(Place::Waiting(_, current)) => *current == ticket,
             _ => false,
         };
-        self.removals.tidy(is_there);
-        self.others.tidy(is_there);
+        self.waiting.removals.tidy(is_there);
+        self.waiting.others.tidy(is_there);
     }
 
     /// Since when the device is held that is to be tried first.
@@ -230,12 +266,16 @@ impl Lane {
         if self.waiting_len() == 0 {
             return None;
         }
-        if self.waiting_objects >= objects_max {
+        if self.waiting.objects >= objects_max {
             return Some(now);
         }
         let oldest = if self.is_mixed {
             // No more of them than fit into one message.
-            let waiting = self.removals.iter().chain(self.others.iter());
+            let waiting = self
+                .waiting
+                .removals
+                .iter()
+                .chain(self.waiting.others.iter());
             waiting.filter_map(|uuid| self.since(uuid)).min()
         } else {
             self.oldest()
@@ -250,9 +290,9 @@ impl Lane {
         let mut objects = 0;
         while objects < objects_max {
             let queue = if removals {
-                &mut self.removals
+                &mut self.waiting.removals
             } else {
-                &mut self.others
+                &mut self.waiting.others
             };
             let Some(place) = queue.front().and_then(|uuid| self.places.get_mut(uuid)) else {
                 removals = !removals;
@@ -269,7 +309,7 @@ impl Lane {
                 break;
             }
             objects += more;
-            self.waiting_objects -= more;
+            self.waiting.objects -= more;
             *place = Place::Taking {
                 kind: Kind::Realtime,
                 touched: None,
@@ -277,7 +317,7 @@ impl Lane {
             users.extend(queue.pop());
             self.tidy_queues();
         }
-        self.is_mixed &= self.removals.len() > 0;
+        self.is_mixed &= self.waiting.removals.len() > 0;
         if self.waiting_len() == 0 {
             self.ahead = 0;
         }
@@ -285,9 +325,9 @@ impl Lane {
 
     /// Whether the next message begins with a removal.
     fn removals_first(&mut self) -> bool {
-        if self.removals.len() == 0 || self.others.len() == 0 {
+        if self.waiting.removals.len() == 0 || self.waiting.others.len() == 0 {
             self.ahead = 0;
-            return self.removals.len() > 0;
+            return self.waiting.removals.len() > 0;
         }
         let first = self.ahead < AHEAD_MAX;
         self.ahead = if first { self.ahead + 1 } else { 0 };
@@ -337,7 +377,10 @@ impl Lane {
     /// names 0.
     pub(crate) fn taken<P>(&mut self, asked: Kind, taken: &Taken<P>) -> TakenAs {
         let (uuid, seq, objects) = (&taken.uuid, taken.seq, taken.objects.len());
-        let Some(&Place::Taking { kind, touched }) = self.places.get(uuid) else {
+        let Some(place) = self.places.get_mut(uuid) else {
+            return TakenAs::Unasked;
+        };
+        let Place::Taking { kind, touched } = *place else {
             return TakenAs::Unasked;
         };
         if kind != asked {
@@ -348,35 +391,40 @@ impl Lane {
             self.end(uuid, touched);
             return TakenAs::Nothing;
         }
-        let place = Place::InFlight {
+        *place = Place::InFlight {
             kind,
             seq,
-            acknowledged: vec![false; objects],
+            acknowledged: smallvec![false; objects],
             outstanding: objects,
             removal: taken.removal,
             refused: false,
             touched,
         };
-        self.places.insert(uuid.clone(), place);
         TakenAs::InFlight
     }
 
-    /// One object of the device came to its end, with success if there is no verdict. What is known of
-    /// the device when it was the last.
+    /// One object of the device came to its end, with success if there is no verdict. When it was the
+    /// last, the device's flight is over: with a touch since, it waits again; otherwise it is held, if
+    /// `hold` says so, or forgotten.
     pub(crate) fn object_done(
         &mut self,
         uuid: &DeviceUuid,
         object: usize,
         given_up: Option<Verdict>,
+        hold: impl FnOnce(&Ended) -> Option<Touch>,
     ) -> Option<Ended> {
-        let Some(Place::InFlight {
+        let EntryRef::Occupied(mut entry) = self.places.entry_ref(uuid) else {
+            return None;
+        };
+        let Place::InFlight {
+            kind,
             seq,
             acknowledged,
             outstanding,
             removal,
             refused,
-            ..
-        }) = self.places.get_mut(uuid)
+            touched,
+        } = entry.get_mut()
         else {
             return None;
         };
@@ -385,34 +433,34 @@ impl Lane {
         }
         *refused |= given_up == Some(Verdict::Refused);
         *outstanding = outstanding.saturating_sub(1);
-        (*outstanding == 0).then(|| Ended {
+        if *outstanding > 0 {
+            return None;
+        }
+        let mut ended = Ended {
             seq: *seq,
             acknowledged: std::mem::take(acknowledged),
             removal: *removal,
             refused: *refused,
-        })
-    }
-
-    /// The device's flight is over. With a touch since, it waits again; otherwise it is forgotten,
-    /// or held. True when it is held.
-    pub(crate) fn land(&mut self, uuid: &DeviceUuid, hold: Option<Touch>) -> bool {
-        let Some(Place::InFlight { touched, .. }) = self.places.get(uuid) else {
-            return false;
+            held: false,
         };
-        let touched = *touched;
-        match hold {
-            Some(touch) if touched.is_none() => {
-                self.places.insert(uuid.clone(), Place::Held(touch));
-                self.held.push_back(uuid.clone());
-                self.held_count += 1;
-                self.compact_held();
-                true
-            }
-            _ => {
-                self.end(uuid, touched);
-                false
+        let (kind, touched, hold) = (*kind, *touched, hold(&ended));
+        if let (None, Some(touch)) = (touched, hold) {
+            entry.insert(Place::Held(touch));
+            self.held.push_back(uuid.clone());
+            self.held_count += 1;
+            self.compact_held();
+            ended.held = true;
+            return Some(ended);
+        }
+        self.batch_places -= usize::from(kind == Kind::Batch);
+        match touched {
+            Some(touch) => drop(entry.insert(self.waiting.add(uuid.clone(), touch.turn))),
+            None => {
+                entry.remove();
+                self.freed = true;
             }
         }
+        Some(ended)
     }
 
     fn end(&mut self, uuid: &DeviceUuid, touched: Option<Touch>) {

@@ -29,4 +29,6 @@ mod types;
 
 pub use breaker::Health;
 pub use dispatcher::{Dispatcher, QUIET_MAX};
-pub use types::{Action, Hint, Kind, MessageId, Outcome, Settings, SettledUser, Taken};
+pub use types::{
+    Acknowledged, Action, Hint, Kind, MessageId, Outcome, Settings, SettledUser, Taken,
+};

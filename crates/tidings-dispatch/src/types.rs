@@ -1,5 +1,6 @@
 //! What goes into a dispatcher and what comes out of it.
 
+use smallvec::SmallVec;
 use std::time::Duration;
 use tidings_model::{DataSourceId, DeviceUuid, FailurePolicy};
 
@@ -49,7 +50,7 @@ pub struct Taken<P> {
     /// The touch whose state this is.
     pub seq: u64,
     /// Its user objects; empty when there was nothing left to tell.
-    pub objects: Vec<P>,
+    pub objects: SmallVec<[P; 1]>,
     /// They hold a Status 0. Such a device is held when its message is given up, whatever
     /// [`Settings::after_failure`] says: a zero is owed until it was acknowledged.
     pub removal: bool,
@@ -114,7 +115,9 @@ pub enum Action<P> {
         kind: Kind,
         /// The namespace.
         namespace: DataSourceId,
-        /// Its user objects, in order.
+        /// The devices it tells about, each once.
+        users: Vec<DeviceUuid>,
+        /// Its user objects, in the order of the devices.
         objects: Vec<P>,
     },
     /// Attempt the message again with the bytes of the first attempt.
@@ -148,6 +151,9 @@ pub enum Action<P> {
     BatchDone,
 }
 
+/// Whether each user object of a device was acknowledged; it has hardly ever more than one.
+pub type Acknowledged = SmallVec<[bool; 16]>;
+
 /// The outcome for one device in one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettledUser {
@@ -156,7 +162,7 @@ pub struct SettledUser {
     /// The touch that was told.
     pub seq: u64,
     /// Per user object, whether the message it was in succeeded.
-    pub acknowledged: Vec<bool>,
+    pub acknowledged: Acknowledged,
     /// What becomes of the device if not every one was: the policy of the destination, but a zero is
     /// never dropped, and nothing is because the destination refuses us.
     pub after_failure: FailurePolicy,

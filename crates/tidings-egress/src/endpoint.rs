@@ -193,10 +193,9 @@ impl Endpoint {
         // kept.
         let generation = self.pool.generation();
         let tls = self.tls();
-        let link = self
-            .egress
-            .open(&self.target, &tls, connect_max, trace)
-            .await?;
+        // Its state is ten times that of an exchange, and hardly ever needed.
+        let opening = Box::pin(self.egress.open(&self.target, &tls, connect_max, trace));
+        let link = opening.await?;
         let mut lease = Lease { link, generation };
         match lease.link.send(message, trace).await {
             Ok(response) => Ok((lease, response)),

@@ -87,6 +87,17 @@ impl DeviceUuid {
         }
     }
 
+    /// Hands out the id's digits as text, without allocating.
+    pub fn with_text<R>(&self, read: impl FnOnce(&str) -> R) -> R {
+        match &self.0 {
+            // Digits are ASCII.
+            Repr::Canonical(number) => {
+                read(std::str::from_utf8(&digits(*number)).unwrap_or_default())
+            }
+            Repr::Text(text) => read(text),
+        }
+    }
+
     /// Appends the id's digits to `out`.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         match &self.0 {

@@ -22,7 +22,7 @@ use crate::{
 use bytes::Bytes;
 use hashbrown::HashMap;
 use std::{collections::VecDeque, sync::Arc};
-use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId, Outcome, Taken};
+use tidings_dispatch::{Action, Dispatcher, Health, Kind, MessageId, Outcome};
 use tidings_egress::{Attempt, Request, Response};
 #[cfg(planted)]
 use tidings_model::planted::{self, Planted};
@@ -71,7 +71,7 @@ pub struct Courier {
     destination: Arc<Destination>,
     catalog: Arc<ActiveCatalog>,
     signatures: Arc<Signatures>,
-    dispatcher: Dispatcher<UserBytes>,
+    dispatcher: Dispatcher<Vec<u8>>,
     stats: Arc<DestinationStats>,
     messages: HashMap<MessageId, Outgoing>,
     /// Where the scan under way goes on.
@@ -79,9 +79,6 @@ pub struct Courier {
     batch: Option<BatchState>,
     errands: VecDeque<Errand>,
 }
-
-/// A user object: whose it is, and its bytes.
-type UserBytes = (DeviceUuid, Vec<u8>);
 
 /// A message between its first attempt and its end.
 #[derive(Debug)]
@@ -209,7 +206,6 @@ impl Courier {
                     namespace,
                     users,
                 } => {
-                    let users = users.into_iter().map(with_owner).collect();
                     self.dispatcher.taken(kind, namespace, users);
                 }
                 Answer::Scanned(scanned) => {
@@ -229,7 +225,7 @@ impl Courier {
         self.errands.push_back(Errand::Ask(ask));
     }
 
-    fn perform(&mut self, now: Now, action: Action<UserBytes>) {
+    fn perform(&mut self, now: Now, action: Action<Vec<u8>>) {
         match action {
             Action::Take {
                 kind,
@@ -244,8 +240,9 @@ impl Courier {
                 message,
                 kind,
                 namespace,
+                users,
                 objects,
-            } => self.send(now.time, message, kind, namespace, &objects),
+            } => self.send(now.time, message, kind, namespace, users, &objects),
             Action::Retry { message } => self.attempt(now.time, message),
             Action::Settle {
                 message,
@@ -268,12 +265,13 @@ impl Courier {
         message: MessageId,
         kind: Kind,
         namespace: DataSourceId,
-        objects: &[UserBytes],
+        devices: Vec<DeviceUuid>,
+        objects: &[Vec<u8>],
     ) {
         let Some(format) = self.catalog.format(self.destination.id) else {
             return;
         };
-        let users = objects.iter().map(|(_, bytes)| &bytes[..]);
+        let users = objects.iter().map(Vec::as_slice);
         let content = Bytes::from(format.message(now, namespace, users));
         let unsigned = match self.destination.method {
             Method::Post => Request::json(content),
@@ -283,7 +281,7 @@ impl Courier {
         let outgoing = Outgoing {
             request: Arc::new(request),
             users: objects.len(),
-            log: MessageLog::new(kind, namespace, objects.len(), devices(objects), now),
+            log: MessageLog::new(kind, namespace, objects.len(), devices.into(), now),
             failure: None,
         };
         self.messages.insert(message, outgoing);
@@ -450,32 +448,4 @@ impl Courier {
         );
         state.alert = Some(Alert { since: now, reason });
     }
-}
-
-/// Notes with each user object whose it is: the attempt log names the devices of a message.
-fn with_owner(taken: Taken<Vec<u8>>) -> Taken<UserBytes> {
-    let Taken {
-        uuid,
-        seq,
-        objects,
-        removal,
-    } = taken;
-    let objects = objects.into_iter().map(|bytes| (uuid.clone(), bytes));
-    Taken {
-        objects: objects.collect(),
-        uuid,
-        seq,
-        removal,
-    }
-}
-
-/// The devices of a message, each once: the objects of one stand side by side.
-fn devices(objects: &[UserBytes]) -> Arc<[DeviceUuid]> {
-    let mut devices: Vec<DeviceUuid> = Vec::with_capacity(objects.len());
-    for (uuid, _) in objects {
-        if devices.last() != Some(uuid) {
-            devices.push(uuid.clone());
-        }
-    }
-    devices.into()
 }

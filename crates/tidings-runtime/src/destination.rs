@@ -95,6 +95,10 @@ impl DestinationTask {
                 }
                 Some(done) = self.attempts.join_next(), if !self.attempts.is_empty() => {
                     self.attempted(done);
+                    // Others that have ended meanwhile are looked at in the same turn.
+                    while let Some(done) = self.attempts.try_join_next() {
+                        self.attempted(done);
+                    }
                 }
                 () = self.inbox.arrived() => self.read_mail(),
                 () = self.clock.moved(), if self.courier.minds_the_clock() => {}
@@ -149,7 +153,9 @@ impl DestinationTask {
                     outlet.redactor.load().clean(&mut attempt, Vec::new);
                     Ok(attempt)
                 }
-                Some(source) => post_with_token(&outlet, &source, &request, timeout).await,
+                Some(source) => {
+                    Box::pin(post_with_token(&outlet, &source, &request, timeout)).await
+                }
             };
             Attempted { message, attempt }
         });

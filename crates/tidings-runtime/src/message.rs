@@ -1,6 +1,7 @@
 //! From user objects to the bytes of a message: the wire options, head and signatures of one
 //! destination, prepared once.
 
+use smallvec::SmallVec;
 use tidings_engine::UserObject;
 use tidings_model::{DataSourceId, Destination, DeviceUuid, HashName, Method, Numbers, Timestamp};
 use tidings_wire::{
@@ -65,9 +66,18 @@ impl MessageFormat {
         evaluated: Timestamp,
         object: &UserObject<'_>,
     ) -> Option<Vec<u8>> {
-        let mut digits = Vec::with_capacity(64);
-        uuid.write_to(&mut digits);
-        let segments: Vec<_> = object
+        uuid.with_text(|digits| self.user_with(digits, namespace, regions, evaluated, object))
+    }
+
+    fn user_with(
+        &self,
+        aam_uuid: &str,
+        namespace: DataSourceId,
+        regions: &[u32],
+        evaluated: Timestamp,
+        object: &UserObject<'_>,
+    ) -> Option<Vec<u8>> {
+        let segments: SmallVec<[_; 8]> = object
             .segments
             .iter()
             .map(|entry| wire::Segment {
@@ -84,7 +94,7 @@ impl MessageFormat {
             })
             .collect();
         let user = wire::User {
-            aam_uuid: std::str::from_utf8(&digits).ok()?,
+            aam_uuid,
             data_partner_uuid: object.id,
             regions,
             segments: &segments,

@@ -316,6 +316,7 @@ impl Simulation {
                 message,
                 kind,
                 namespace,
+                users: _,
                 objects,
             } => {
                 let catalog = Arc::clone(self.core.catalog());

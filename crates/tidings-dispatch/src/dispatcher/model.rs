@@ -6,6 +6,7 @@ use proptest::{
     collection::vec,
     prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest},
 };
+use smallvec::smallvec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A device in a namespace.
@@ -215,9 +216,9 @@ impl World {
                 uuid: user,
                 seq: seq.unwrap_or(0),
                 objects: if tells {
-                    vec![pair; self.objects]
+                    smallvec![pair; self.objects]
                 } else {
-                    vec![]
+                    smallvec![]
                 },
                 removal: false,
             });
@@ -275,7 +276,7 @@ impl World {
             let taken = Taken {
                 uuid: uuid(pair),
                 seq: 1_000_000,
-                objects: vec![pair],
+                objects: smallvec![pair],
                 removal: false,
             };
             self.dispatcher

@@ -75,10 +75,15 @@ impl<P> Dispatcher<P> {
         message.stage = Stage::Attempted;
         let lane = self.lanes.get(message.lane);
         let namespace = lane.map_or(DataSourceId::NONE, |lane| lane.namespace);
+        // The objects of one device stand side by side.
+        let mut users = Vec::with_capacity(message.members.len());
+        users.extend(message.members.iter().map(|(uuid, _)| uuid.clone()));
+        users.dedup();
         Some(Action::Send {
             message: id,
             kind,
             namespace,
+            users,
             objects,
         })
     }

@@ -1,6 +1,7 @@
 //! The state machine, fed by hand.
 
 use super::*;
+use smallvec::smallvec;
 
 const NAMESPACE: DataSourceId = DataSourceId(501);
 
@@ -50,7 +51,7 @@ fn tell_until_rescan(dispatcher: &mut Dispatcher<u32>) -> Option<Vec<DeviceUuid>
                 let take = |uuid: DeviceUuid| Taken {
                     uuid,
                     seq: 1,
-                    objects: vec![1],
+                    objects: smallvec![1],
                     removal: false,
                 };
                 dispatcher.taken(kind, namespace, users.into_iter().map(take).collect());
@@ -87,7 +88,7 @@ fn held_after_failure(after_failure: FailurePolicy, removal: bool) -> usize {
                 let take = |uuid: DeviceUuid| Taken {
                     uuid,
                     seq: 1,
-                    objects: vec![1],
+                    objects: smallvec![1],
                     removal,
                 };
                 dispatcher.taken(kind, namespace, users.into_iter().map(take).collect());
@@ -166,7 +167,7 @@ fn an_older_row_does_not_hide_a_newer_touch() {
     let taken = Taken {
         uuid: uuid(1),
         seq: 20,
-        objects: vec![0],
+        objects: smallvec![0],
         removal: false,
     };
     dispatcher.taken(Kind::Realtime, NAMESPACE, vec![taken]);
@@ -208,7 +209,7 @@ fn check_order(touches: &[i32], expected: &[u32]) {
                 let take = |uuid: DeviceUuid| Taken {
                     uuid,
                     seq: 1_000,
-                    objects: vec![1],
+                    objects: smallvec![1],
                     removal: false,
                 };
                 told.extend(users.iter().cloned());

@@ -7,7 +7,7 @@
 //! Invariant: between calls, the front counts.
 
 use std::collections::VecDeque;
-use tidings_model::DeviceUuid;
+use tidings_model::{DeviceUuid, Millis};
 
 /// Tells a device's entries apart: the newest counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,9 +21,16 @@ impl Ticket {
     }
 }
 
+#[derive(Clone, Debug)]
+struct Entry {
+    uuid: DeviceUuid,
+    ticket: Ticket,
+    since: Millis,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
-    entries: VecDeque<(DeviceUuid, Ticket)>,
+    entries: VecDeque<Entry>,
     /// Entries that do not count.
     left: usize,
 }
@@ -34,22 +41,31 @@ impl Queue {
         self.entries.len() - self.left
     }
 
-    pub(crate) fn push(&mut self, uuid: DeviceUuid, ticket: Ticket) {
-        self.entries.push_back((uuid, ticket));
+    pub(crate) fn push(&mut self, uuid: DeviceUuid, ticket: Ticket, since: Millis) {
+        self.entries.push_back(Entry {
+            uuid,
+            ticket,
+            since,
+        });
     }
 
     pub(crate) fn front(&self) -> Option<&DeviceUuid> {
-        Some(&self.entries.front()?.0)
+        Some(&self.entries.front()?.uuid)
+    }
+
+    /// Since when the front waits.
+    pub(crate) fn oldest(&self) -> Option<Millis> {
+        Some(self.entries.front()?.since)
     }
 
     /// Everybody who has an entry, those who left it behind included.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &DeviceUuid> {
-        self.entries.iter().map(|(uuid, _)| uuid)
+        self.entries.iter().map(|entry| &entry.uuid)
     }
 
     /// Takes the front out; follow it with [`Queue::tidy`].
     pub(crate) fn pop(&mut self) -> Option<DeviceUuid> {
-        Some(self.entries.pop_front()?.0)
+        Some(self.entries.pop_front()?.uuid)
     }
 
     /// Somebody in it waits elsewhere now; follow it with [`Queue::tidy`].
@@ -62,14 +78,15 @@ impl Queue {
         if self.left == 0 {
             return;
         }
-        while let Some((uuid, ticket)) = self.entries.front()
-            && !counts(uuid, *ticket)
+        while let Some(entry) = self.entries.front()
+            && !counts(&entry.uuid, entry.ticket)
         {
             self.entries.pop_front();
             self.left -= 1;
         }
         if self.left > self.entries.len() / 2 + 16 {
-            self.entries.retain(|(uuid, ticket)| counts(uuid, *ticket));
+            self.entries
+                .retain(|entry| counts(&entry.uuid, entry.ticket));
             self.left = 0;
         }
     }

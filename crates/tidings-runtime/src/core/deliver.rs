@@ -7,10 +7,13 @@ use super::{
     removals::{self, Outcome},
 };
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use tidings_dispatch::{Hint, Kind, SettledUser, Taken};
 use tidings_engine::{Flight, Moment, Settled, UserObject};
-use tidings_model::{DataSourceId, DestinationId, DeviceUuid, FailurePolicy, SegmentId};
+use tidings_model::{
+    DataSourceId, DestinationId, DeviceUuid, FailurePolicy, SegmentId, limits::PROFILE_REGIONS_MAX,
+};
 use tidings_store::{RemovalCause, Undelivered};
 
 /// Bits of a message's number that count within one run of the process; those above hold the run.
@@ -95,12 +98,13 @@ impl Core {
             return Ok(Taken {
                 uuid: uuid.clone(),
                 seq,
-                objects: Vec::new(),
+                objects: SmallVec::new(),
                 removal: false,
             });
         };
-        let mut objects = Vec::new();
-        let regions: Vec<u32> = profile.regions.iter().map(|region| region.0).collect();
+        let mut objects = SmallVec::new();
+        let regions: SmallVec<[u32; PROFILE_REGIONS_MAX]> =
+            profile.regions.iter().map(|region| region.0).collect();
         let emit = |object: UserObject<'_>| {
             objects.extend(format.user(uuid, namespace, &regions, profile.evaluated, &object));
         };

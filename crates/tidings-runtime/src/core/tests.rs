@@ -156,7 +156,7 @@ impl World {
         let users = [SettledUser {
             uuid: taken.uuid,
             seq: taken.seq,
-            acknowledged,
+            acknowledged: acknowledged.into(),
             after_failure: FailurePolicy::Drop,
         }];
         match kind {

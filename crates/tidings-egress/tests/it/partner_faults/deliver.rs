@@ -80,7 +80,7 @@ pub(super) async fn deliver(
                 let taken = users.into_iter().map(|uuid| Taken {
                     uuid,
                     seq: 1,
-                    objects: vec![()],
+                    objects: [()].into(),
                     removal: false,
                 });
                 dispatcher.taken(kind, namespace, taken.collect());
