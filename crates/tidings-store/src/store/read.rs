@@ -343,10 +343,12 @@ impl Store {
         read: impl FnOnce(Option<&[u8]>) -> T,
     ) -> Result<T, StoreError> {
         match self.recent.find(key) {
-            Ok(found) => Ok(read(found.value())),
+            Ok(found) => Ok(read(Some(found.value()))),
             Err(stamp) => {
                 let row = self.backend()?.get(key)?;
-                self.recent.keep(stamp, key, row.as_deref());
+                if let Some(row) = &row {
+                    self.recent.keep(stamp, key, row);
+                }
                 Ok(read(row.as_deref()))
             }
         }
