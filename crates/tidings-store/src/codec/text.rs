@@ -21,6 +21,11 @@ const UUID: usize = 3;
 
 const UUID_LENGTH: usize = 36;
 const UUID_HYPHENS: [usize; 4] = [8, 13, 18, 23];
+/// Where the pairs of digits begin that make a byte each.
+const UUID_PAIRS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+/// In a table of values: not a digit.
+const NONE: u8 = 0xf0;
 
 /// Case of hexadecimal letters.
 #[derive(Clone, Copy)]
@@ -37,31 +42,54 @@ impl Case {
         }
     }
 
-    const fn has(self, byte: u8) -> bool {
-        match self {
-            Self::Lower => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-            Self::Upper => matches!(byte, b'0'..=b'9' | b'A'..=b'F'),
-        }
+    /// The value of a digit, or [`NONE`].
+    fn value(self, digit: u8) -> u8 {
+        static LOWER: [u8; 256] = values(Case::Lower);
+        static UPPER: [u8; 256] = values(Case::Upper);
+        let values = match self {
+            Self::Lower => &LOWER,
+            Self::Upper => &UPPER,
+        };
+        values[usize::from(digit)]
     }
+
+    /// The two digits of a byte.
+    fn pair(self, byte: u8) -> [u8; 2] {
+        let digits = self.digits();
+        [byte >> 4, byte & 0x0f].map(|nibble| digits[usize::from(nibble)])
+    }
+}
+
+const fn values(case: Case) -> [u8; 256] {
+    let mut values = [NONE; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[case.digits()[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
 }
 
 /// Appends `text` in its shortest form.
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
-    if bytes.len() == UUID_LENGTH {
+    if let Ok(text) = bytes.try_into() {
         for (length, case) in [(0, Case::Lower), (1, Case::Upper)] {
-            if is_uuid(bytes, case) {
+            if let Some(packed) = pack_uuid(text, case) {
                 put_len(out, length << 2 | UUID);
-                put_nibbles(out, bytes.iter().filter(|byte| **byte != b'-'));
+                out.extend_from_slice(&packed);
                 return;
             }
         }
     }
-    for (form, case) in [(HEX_LOWER, Case::Lower), (HEX_UPPER, Case::Upper)] {
-        if bytes.len() > 1 && bytes.iter().all(|byte| case.has(*byte)) {
+    if bytes.len() > 1 {
+        for (form, case) in [(HEX_LOWER, Case::Lower), (HEX_UPPER, Case::Upper)] {
+            let start = out.len();
             put_len(out, bytes.len() << 2 | form);
-            put_nibbles(out, bytes.iter());
-            return;
+            if put_hex(out, bytes, case) {
+                return;
+            }
+            out.truncate(start);
         }
     }
     put_len(out, bytes.len() << 2 | PLAIN);
@@ -102,58 +130,51 @@ pub(crate) fn read_text(reader: &mut Reader<'_>) -> Result<Box<str>, DecodeError
     }
 }
 
-fn is_uuid(bytes: &[u8], case: Case) -> bool {
-    bytes.iter().enumerate().all(|(position, byte)| {
-        if UUID_HYPHENS.contains(&position) {
-            *byte == b'-'
-        } else {
-            case.has(*byte)
-        }
-    })
-}
-
-/// Two hexadecimal characters a byte.
-fn put_nibbles<'a>(out: &mut Vec<u8>, digits: impl Iterator<Item = &'a u8>) {
-    let mut high = None;
-    for digit in digits {
-        // Callers have checked that nothing but hexadecimal is there. The low half of a letter's
-        // code counts from 1 in either case.
-        let nibble = match digit {
-            b'0'..=b'9' => digit - b'0',
-            _ => (digit & 0x0f) + 9,
-        };
-        match high.take() {
-            None => high = Some(nibble << 4),
-            Some(high) => out.push(high | nibble),
-        }
+fn pack_uuid(text: &[u8; UUID_LENGTH], case: Case) -> Option<[u8; 16]> {
+    if UUID_HYPHENS.iter().any(|&at| text[at] != b'-') {
+        return None;
     }
-    out.extend(high);
+    let mut all = 0;
+    let packed = UUID_PAIRS.map(|at| {
+        let (high, low) = (case.value(text[at]), case.value(text[at + 1]));
+        all |= high | low;
+        high << 4 | low
+    });
+    (all & NONE == 0).then_some(packed)
 }
 
-fn characters(bytes: &[u8], case: Case) -> impl Iterator<Item = char> {
-    let digits = case.digits();
-    let digit = |nibble: u8| digits.get(usize::from(nibble)).copied().unwrap_or(b'0');
-    let pairs = bytes
-        .iter()
-        .flat_map(move |byte| [digit(byte >> 4), digit(byte & 0x0f)]);
-    pairs.map(char::from)
+/// Two hexadecimal characters a byte. False if there is anything else; then what was appended means nothing.
+fn put_hex(out: &mut Vec<u8>, text: &[u8], case: Case) -> bool {
+    let mut all = 0;
+    out.extend(text.chunks(2).map_while(|pair| {
+        let high = case.value(pair[0]);
+        let low = pair.get(1).map_or(0, |digit| case.value(*digit));
+        all |= high | low;
+        (all & NONE == 0).then_some(high << 4 | low)
+    }));
+    all & NONE == 0
 }
 
 fn hex(bytes: &[u8], length: usize, case: Case) -> Box<str> {
-    let mut text = String::with_capacity(length);
-    text.extend(characters(bytes, case).take(length));
-    text.into_boxed_str()
+    let mut text = Vec::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend_from_slice(&case.pair(*byte));
+    }
+    text.truncate(length);
+    ascii(&text)
 }
 
 fn uuid(bytes: &[u8], case: Case) -> Box<str> {
-    let mut text = String::with_capacity(UUID_LENGTH);
-    for character in characters(bytes, case) {
-        if UUID_HYPHENS.contains(&text.len()) {
-            text.push('-');
-        }
-        text.push(character);
+    let mut text = [b'-'; UUID_LENGTH];
+    for (byte, at) in bytes.iter().zip(UUID_PAIRS) {
+        text[at..at + 2].copy_from_slice(&case.pair(*byte));
     }
-    text.into_boxed_str()
+    ascii(&text)
+}
+
+/// Digits and hyphens are text.
+fn ascii(text: &[u8]) -> Box<str> {
+    std::str::from_utf8(text).unwrap_or_default().into()
 }
 
 #[cfg(test)]
