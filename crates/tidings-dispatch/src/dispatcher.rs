@@ -288,8 +288,7 @@ impl<P> Dispatcher<P> {
         let first = self.next_message;
         let mut probed = false;
         let room = self.settings.users_max.min(users.len());
-        let mut members = Vec::with_capacity(room);
-        let mut objects = Vec::with_capacity(room);
+        let (mut members, mut objects) = (Vec::new(), Vec::new());
         for user in users {
             let Some(lane) = self.lanes.get_mut(index) else {
                 return;
@@ -305,12 +304,15 @@ impl<P> Dispatcher<P> {
                 _ => false,
             };
             for (number, object) in user.objects.into_iter().enumerate() {
+                if objects.is_empty() {
+                    members.reserve_exact(room);
+                    objects.reserve_exact(room);
+                }
                 members.push((user.uuid.clone(), number));
                 objects.push(object);
                 if objects.len() >= self.settings.users_max {
-                    let full = std::mem::replace(&mut objects, Vec::with_capacity(room));
-                    let all = std::mem::replace(&mut members, Vec::with_capacity(room));
-                    self.make_message(kind, index, all, full);
+                    let full = std::mem::take(&mut objects);
+                    self.make_message(kind, index, std::mem::take(&mut members), full);
                 }
             }
         }
