@@ -81,8 +81,11 @@ impl Core {
         rows: &R,
         changes: &mut impl Changes,
     ) -> Result<Taken<Vec<u8>>, R::Error> {
-        self.forget_unseen(moment, catalog, uuid, rows, changes)?;
-        let cached = load(&mut self.profiles, uuid, rows)?;
+        let mut cached = load(&mut self.profiles, uuid, rows)?;
+        if cached.profile.has_run_out(&catalog.compiled, moment.now) {
+            self.forget_unseen(moment, catalog, uuid, rows, changes)?;
+            cached = load(&mut self.profiles, uuid, rows)?;
+        }
         let profile = &cached.profile;
         let touch = match kind {
             Kind::Batch => 0,
@@ -161,7 +164,7 @@ impl Core {
     }
 
     /// A partner is about to be told of a device that was unseen for too long, but that nothing has
-    /// looked at since: what is told says nothing of what has run out.
+    /// looked at since: what is told says nothing of what has run out. Nothing happens to another device.
     pub(super) fn forget_unseen<R: Rows>(
         &mut self,
         moment: Moment,
@@ -171,9 +174,6 @@ impl Core {
         changes: &mut impl Changes,
     ) -> Result<(), R::Error> {
         let cached = load(&mut self.profiles, uuid, rows)?;
-        if !cached.profile.has_run_out(&catalog.compiled, moment.now) {
-            return Ok(());
-        }
         batch::confirm_marks(moment, &self.batches_ended, &mut cached.profile);
         let in_flight = in_flight(&self.flights, uuid);
         let (engine, profile) = (&mut self.engine, &mut cached.profile);
