@@ -402,8 +402,16 @@ proptest! {
         world.run(Outcome::Acknowledged, Duration::from_secs(900));
         prop_assert_eq!(&world.pending, &BTreeMap::new());
         prop_assert!(world.dispatcher.is_idle(), "{:?}", world.dispatcher);
-        prop_assert_eq!(world.dispatcher.health(), Health::Healthy);
         prop_assert!(world.messages.is_empty() && world.in_flight.is_empty());
+        let health = world.dispatcher.health();
+        if world.settings.after_failure == FailurePolicy::Hold {
+            prop_assert_eq!(health, Health::Healthy);
+        }
+        // Where the last message was dropped, nothing is left to see by that it answers.
+        world.touch((0, 0), false);
+        world.run(Outcome::Acknowledged, Duration::from_secs(60));
+        prop_assert_eq!(&world.pending, &BTreeMap::new());
+        prop_assert_eq!(world.dispatcher.health(), Health::Healthy, "it was {:?}", health);
     }
 
     #[test]
@@ -457,6 +465,26 @@ fn open() -> World {
     world.run(Outcome::Failed, Duration::from_secs(100));
     assert!(matches!(world.dispatcher.health(), Health::Open { .. }));
     world
+}
+
+#[test]
+fn a_destination_fails_until_something_is_to_be_told() {
+    let mut world = ready(Settings {
+        users_max: 1,
+        retries: 0,
+        after_failure: FailurePolicy::Drop,
+        ..settings()
+    });
+    world.touch((0, 0), false);
+    world.answer_all(Outcome::Failed);
+    assert!(world.pending.is_empty() && world.dropped.contains(&(0, 0)));
+    world.run(Outcome::Acknowledged, Duration::from_secs(900));
+    assert!(world.dispatcher.is_idle(), "{:?}", world.dispatcher);
+    let failing = |health| matches!(health, Health::Failing { .. });
+    assert!(failing(world.dispatcher.health()));
+    world.touch((1, 0), false);
+    world.answer_all(Outcome::Acknowledged);
+    assert_eq!(world.dispatcher.health(), Health::Healthy);
 }
 
 #[test]
