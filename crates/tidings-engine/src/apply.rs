@@ -181,13 +181,13 @@ impl Engine {
         self.send(Cause::Seen, moment, catalog, profile, &in_flight);
         if time::is_unseen(catalog, profile, now) {
             // The event tells of a sighting so long ago that it has run out already.
-            profile.erase(catalog, in_flight, &mut self.effects.unlinked);
+            profile.erase(catalog, &in_flight, &mut self.effects.unlinked);
         }
         self.plan(catalog, profile);
         let Effects { entered, left, .. } = &self.effects;
         let ids_changed = self.reordered || !self.new_namespaces.is_empty();
         if renewed || ids_changed || !entered.is_empty() || !left.is_empty() {
-            self.mark_batches(moment, catalog, profile);
+            self.mark_batches(moment, catalog, profile, &in_flight);
         }
         (Applied::Changed, &self.effects)
     }

@@ -38,34 +38,41 @@ pub struct BatchMark {
 }
 
 impl Engine {
-    /// Marks every destination whose next batch has something to tell, and no other.
+    /// Marks every destination whose next batch has something to tell, and no other. `in_flight` is as
+    /// for [`Engine::apply`].
     pub(crate) fn mark_batches(
         &mut self,
         moment: Moment,
         catalog: &CompiledCatalog,
         profile: &mut Profile,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) {
         let marks = &mut self.effects.batch_marks;
         for &index in catalog.batch_destinations() {
             if let Some(destination) = catalog.destination_at(index) {
-                marks.extend(mark(moment, destination, profile));
+                marks.extend(mark(moment, catalog, destination, profile, &in_flight));
             }
         }
-        let mut gone = false;
-        for state in &mut profile.destinations {
-            let batches = catalog.destination(state.id).is_some_and(|d| d.batches);
-            if batches || state.batch.is_empty() {
-                continue;
+        let batches = |id| catalog.destination(id).is_some_and(|d| d.batches);
+        let states = profile.destinations.iter();
+        let gone: SmallVec<[DestinationId; 1]> = states
+            .filter(|state| !batches(state.id) && !state.batch.is_empty())
+            .map(|state| state.id)
+            .collect();
+        for &id in &gone {
+            if let Some(destination) = catalog.destination(id) {
+                // The batch may be telling it.
+                send::assume_told_by_flight(destination, profile, &in_flight);
             }
-            gone = true;
+            let state = profile.destination_mut(id);
             if std::mem::take(&mut state.batch).marked.is_some() {
                 marks.push(BatchMark {
-                    destination: state.id,
+                    destination: id,
                     marked: false,
                 });
             }
         }
-        if gone {
+        if !gone.is_empty() {
             profile
                 .destinations
                 .retain(|state| catalog.destination(state.id).is_some());
@@ -74,16 +81,17 @@ impl Engine {
     }
 
     /// Brings the mark of one destination up to date: something was settled, or a day has passed.
-    /// Returns the mark if it changed.
+    /// Returns the mark if it changed. `in_flight` is as for [`Engine::apply`].
     pub fn mark_batch(
         &mut self,
         moment: Moment,
         catalog: &CompiledCatalog,
         profile: &mut Profile,
         destination: DestinationId,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) -> Option<BatchMark> {
         let destination = catalog.destination(destination).filter(|d| d.batches)?;
-        let mark = mark(moment, destination, profile);
+        let mark = mark(moment, catalog, destination, profile, in_flight);
         profile.tidy();
         mark
     }
@@ -155,7 +163,8 @@ impl Engine {
 
     /// Records the outcome of a flight of [`Engine::take_batch`]; `acknowledged` is as for
     /// [`Engine::settle`]. What was told is the new baseline only if all of it was acknowledged.
-    /// Returns the mark of the pair if it changed.
+    /// Returns the mark of the pair if it changed. `in_flight` is as for [`Engine::apply`], without this
+    /// flight.
     #[expect(clippy::too_many_arguments, reason = "an outcome has this many sides")]
     pub fn settle_batch(
         &mut self,
@@ -166,6 +175,7 @@ impl Engine {
         namespace: DataSourceId,
         flight: &Flight,
         acknowledged: impl Fn(usize) -> bool,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) -> Option<BatchMark> {
         if record_told(profile, destination, flight, acknowledged)? {
             let batches = catalog.destination(destination).is_some_and(|d| d.batches);
@@ -174,7 +184,7 @@ impl Engine {
                 state.batch.told(namespace, flight);
             }
         }
-        self.mark_batch(moment, catalog, profile, destination)
+        self.mark_batch(moment, catalog, profile, destination, in_flight)
     }
 }
 
@@ -368,8 +378,10 @@ impl<'a> Changes<'a> {
 /// Brings the mark of a pair up to date; returns it if it changed.
 fn mark(
     moment: Moment,
+    catalog: &CompiledCatalog,
     destination: &CompiledDestination,
     profile: &mut Profile,
+    in_flight: impl Fn(DestinationId, SegmentId) -> bool,
 ) -> Option<BatchMark> {
     let now = moment.now;
     let mut segments = profile.segments.iter();
@@ -387,10 +399,11 @@ fn mark(
     if waits == was {
         return None;
     }
-    let marked = known.and_then(|state| state.batch.marked);
-    if marked.is_some_and(|run| run != moment.epoch) {
-        // Nothing is left to tell, but the earlier run may have told it.
-        assume_told(moment, destination, profile);
+    if was {
+        // Nothing is left to tell, but the earlier run may have told it, or a batch is telling it now and
+        // its outcome may never be known.
+        assume_told(moment, catalog, destination, profile);
+        send::assume_told_by_flight(destination, profile, in_flight);
     }
     let state = profile.destination_mut(destination.id);
     state.batch.marked = waits.then_some(moment.epoch);
@@ -451,19 +464,26 @@ fn forget_unheard(destination: &CompiledDestination, profile: &mut Profile) {
 }
 
 /// A pair that an earlier run of the process left marked may have been told by a batch of it without
-/// the outcome being recorded, so what that would have told is taken as told.
+/// the outcome being recorded, so what that would have told is taken as told. Nothing happens to one that
+/// this run marked.
 pub(crate) fn assume_told(
     moment: Moment,
+    catalog: &CompiledCatalog,
     destination: &CompiledDestination,
     profile: &mut Profile,
 ) {
+    let known = profile.destination(destination.id);
+    let marked = known.and_then(|state| state.batch.marked);
+    let Some(run) = marked.filter(|&run| run != moment.epoch) else {
+        return;
+    };
     let mut told = Vec::new();
     let mut ids = Vec::new();
     for &namespace in &destination.namespaces {
         let known = profile.destination(destination.id);
         let baseline = known.map_or(&[][..], |state| state.batch.baseline(namespace));
         let before = told.len();
-        let news = send::once_ones(destination, profile, moment.now);
+        let news = send::once_ones(moment, catalog, destination, profile, run);
         told.extend(news.filter(|segment| baseline.binary_search(segment).is_err()));
         if told.len() > before {
             // Ids that are not the newest any more may have been when the message was built.

@@ -7,12 +7,14 @@ mod destinations;
 mod index;
 mod lapses;
 mod mapping_changes;
+mod past_mappings;
 mod segments;
 mod traits;
 
 pub use destinations::CompiledDestination;
 pub use lapses::{Lapse, Lapses};
 pub use mapping_changes::MappingChanges;
+pub use past_mappings::{LastUse, PastMapping, PastMappings};
 
 pub(crate) use destinations::{CompiledMapping, same_text};
 pub(crate) use traits::CompiledTrait;
@@ -67,6 +69,7 @@ pub struct CompiledCatalog {
     /// For every segment, the generation in which what is mapped of it changed last.
     mapping_changes: MappingChanges,
     lapses: Lapses,
+    past_mappings: PastMappings,
     /// Instants at which a mapping's dates begin or end, ascending, with its segment.
     date_changes: Vec<(Timestamp, SegmentId)>,
 }
@@ -161,6 +164,7 @@ impl CompiledCatalog {
             cleanup: catalog.cleanup,
             mapping_changes,
             lapses: Lapses::default(),
+            past_mappings: PastMappings::default(),
             date_changes: date_changes(catalog),
         })
     }
@@ -187,6 +191,21 @@ impl CompiledCatalog {
     #[must_use]
     pub const fn lapses(&self) -> &Lapses {
         &self.lapses
+    }
+
+    /// The same version, which knows by which mappings earlier runs of the process told.
+    #[must_use]
+    pub fn with_past_mappings(self, past_mappings: PastMappings) -> Self {
+        Self {
+            past_mappings,
+            ..self
+        }
+    }
+
+    /// The mappings by which earlier runs of the process told.
+    #[must_use]
+    pub const fn past_mappings(&self) -> &PastMappings {
+        &self.past_mappings
     }
 
     /// The kind of a trait; `None` when it does not exist.

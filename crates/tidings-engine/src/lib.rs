@@ -37,7 +37,7 @@ pub use apply::{Applied, Effects, Engine, Moment, Part, Touched, check_reference
 pub use batch::BatchMark;
 pub use compiled::{
     CompileError, CompiledCatalog, CompiledDestination, GLOBAL_DATA_SOURCES, Lapse, Lapses,
-    MappingChanges,
+    LastUse, MappingChanges, PastMapping, PastMappings,
 };
 pub use profile::{
     Baseline, BatchState, DayCount, Days, DestinationState, IdKey, OwedZero, Pending, Profile,

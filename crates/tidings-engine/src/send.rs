@@ -84,14 +84,15 @@ impl Engine {
     /// Puts a pair back into the pending set because someone asked for it: its partner is told the
     /// whole state, in every namespace that has any.
     ///
-    /// Everything it entails is in the returned effects until the next call; nothing when there is
-    /// nothing to tell now, or the destination is not in the catalog.
+    /// `in_flight` is as for [`Engine::apply`]. Everything it entails is in the returned effects until the
+    /// next call; nothing when there is nothing to tell now, or the destination is not in the catalog.
     pub fn resend(
         &mut self,
         moment: Moment,
         catalog: &CompiledCatalog,
         profile: &mut Profile,
         destination: DestinationId,
+        in_flight: impl Fn(DestinationId, SegmentId) -> bool,
     ) -> &Effects {
         self.clear();
         self.assume_told_by_earlier_run(moment, catalog, profile);
@@ -101,7 +102,7 @@ impl Engine {
             // The other destinations are not told: their three days go on.
             profile.last_sent = last_sent;
         }
-        self.mark_batches(moment, catalog, profile);
+        self.mark_batches(moment, catalog, profile, in_flight);
         &self.effects
     }
 
@@ -263,21 +264,15 @@ impl Engine {
             let Some(state) = profile.destinations.get(index) else {
                 return;
             };
-            let earlier = state
-                .pending
-                .as_ref()
-                .is_some_and(|pending| pending.epoch != moment.epoch);
-            let marked = state.batch.marked.is_some_and(|run| run != moment.epoch);
+            let pending = state.pending.as_ref().map(|pending| pending.epoch);
             let Some(destination) = catalog.destination(state.id) else {
                 continue;
             };
-            if marked {
-                batch::assume_told(moment, destination, profile);
-            }
-            if !earlier {
+            batch::assume_told(moment, catalog, destination, profile);
+            let Some(run) = pending.filter(|&run| run != moment.epoch) else {
                 continue;
-            }
-            let told: Vec<_> = once_ones(destination, profile, moment.now).collect();
+            };
+            let told: Vec<_> = once_ones(moment, catalog, destination, profile, run).collect();
             let ids = told_under(destination, profile);
             let Some(state) = profile.destinations.get_mut(index) else {
                 return;
@@ -306,24 +301,36 @@ pub(crate) fn assume_told_by_earlier_links(
         let Some(state) = profile.destinations.get(index) else {
             return;
         };
-        let left = state.owed.iter().map(|zero| zero.segment);
-        let ones = profile.segments.iter().map(|segment| segment.id);
-        let on_its_way = ones
-            .chain(left)
-            .filter(|&segment| in_flight(state.id, segment));
-        let told: Vec<_> = on_its_way.collect();
-        let Some(destination) = catalog.destination(state.id).filter(|_| !told.is_empty()) else {
-            continue;
-        };
-        let ids = told_under(destination, profile);
-        if let Some(state) = profile.destinations.get_mut(index) {
-            for segment in told {
-                insert_sorted(&mut state.told, segment);
-            }
-            for id in ids {
-                insert_sorted(&mut state.told_ids, id);
-            }
+        if let Some(destination) = catalog.destination(state.id) {
+            assume_told_by_flight(destination, profile, &in_flight);
         }
+    }
+}
+
+/// Takes what is on its way to the destination as told, before it is forgotten what may have been.
+pub(crate) fn assume_told_by_flight(
+    destination: &CompiledDestination,
+    profile: &mut Profile,
+    in_flight: impl Fn(DestinationId, SegmentId) -> bool,
+) {
+    let known = profile.destination(destination.id);
+    let owed = known.map_or(&[][..], |state| &state.owed);
+    let left = owed.iter().map(|zero| zero.segment);
+    let ones = profile.segments.iter().map(|segment| segment.id);
+    let on_its_way = ones
+        .chain(left)
+        .filter(|&segment| in_flight(destination.id, segment));
+    let told: Vec<_> = on_its_way.collect();
+    if told.is_empty() {
+        return;
+    }
+    let ids = told_under(destination, profile);
+    let state = profile.destination_mut(destination.id);
+    for segment in told {
+        insert_sorted(&mut state.told, segment);
+    }
+    for id in ids {
+        insert_sorted(&mut state.told_ids, id);
     }
 }
 
@@ -390,14 +397,21 @@ pub(crate) fn ones(
 }
 
 /// The segments that the device is in and the destination may have been told about since it entered
-/// them, ascending.
+/// them, in this earlier run of the process or one after it, ascending. Of what the run under way told, the
+/// outcomes are known or come yet.
 pub(crate) fn once_ones(
+    moment: Moment,
+    catalog: &CompiledCatalog,
     destination: &CompiledDestination,
     profile: &Profile,
-    now: Timestamp,
+    run: u32,
 ) -> impl Iterator<Item = SegmentId> {
+    let (runs, past) = (run..moment.epoch, catalog.past_mappings());
     let segments = profile.segments.iter();
-    let told = segments.filter(move |state| destination.was_at_work(state.id, state.since, now));
+    let told = segments.filter(move |state| {
+        let pair = (destination.id, state.id);
+        past.may_have_told(pair, state.since, &runs, moment.now)
+    });
     told.map(|state| state.id)
 }
 
@@ -661,5 +675,7 @@ impl Profile {
 
 #[cfg(test)]
 mod export_tests;
+#[cfg(test)]
+mod past_tests;
 #[cfg(test)]
 mod tests;

@@ -44,7 +44,7 @@ impl Engine {
         } else if !profile.opted_out {
             self.note_remapping(catalog, profile, now);
             self.evaluation.evaluate(catalog, profile, now);
-            self.send(Cause::Time, moment, catalog, profile, in_flight);
+            self.send(Cause::Time, moment, catalog, profile, &in_flight);
         } else {
             evaluate::forget_refused_zeros(catalog, profile);
             if profile.is_deleted() {
@@ -58,7 +58,7 @@ impl Engine {
             self.effects.timer = Some((old, None));
         }
         self.plan(catalog, profile);
-        self.mark_batches(moment, catalog, profile);
+        self.mark_batches(moment, catalog, profile, &in_flight);
         &self.effects
     }
 
@@ -78,9 +78,9 @@ impl Engine {
         }
         profile.opted_out = true;
         self.evaluation.leave_all(catalog, profile, moment.now);
-        self.send(Cause::Asked, moment, catalog, profile, in_flight);
+        self.send(Cause::Asked, moment, catalog, profile, &in_flight);
         self.plan(catalog, profile);
-        self.mark_batches(moment, catalog, profile);
+        self.mark_batches(moment, catalog, profile, &in_flight);
         &self.effects
     }
 
@@ -98,12 +98,12 @@ impl Engine {
             profile.ids.iter_mut().for_each(|id| id.linked = false);
         });
         self.opt_out(moment, catalog, profile, &in_flight);
-        profile.erase(catalog, in_flight, &mut self.effects.unlinked);
+        profile.erase(catalog, &in_flight, &mut self.effects.unlinked);
         profile.event_ids.clear();
         profile.last_seen = Timestamp::default();
         profile.forgive_unsent(catalog, moment.now);
         self.plan(catalog, profile);
-        self.mark_batches(moment, catalog, profile);
+        self.mark_batches(moment, catalog, profile, &in_flight);
         &self.effects
     }
 
@@ -119,7 +119,7 @@ impl Engine {
         self.evaluation.leave_all(catalog, profile, moment.now);
         self.send(Cause::Time, moment, catalog, profile, &in_flight);
         self.evaluation.begin();
-        profile.erase(catalog, in_flight, &mut self.effects.unlinked);
+        profile.erase(catalog, &in_flight, &mut self.effects.unlinked);
         // The event that brings the device back has left its id already.
         forget_event_ids(&mut profile.event_ids, moment.now);
     }
@@ -144,10 +144,10 @@ impl Engine {
         }
         self.clear();
         self.assume_told_by_earlier_run(moment, catalog, profile);
-        profile.erase(catalog, in_flight, &mut self.effects.unlinked);
+        profile.erase(catalog, &in_flight, &mut self.effects.unlinked);
         forget_event_ids(&mut profile.event_ids, moment.now);
         self.plan(catalog, profile);
-        self.mark_batches(moment, catalog, profile);
+        self.mark_batches(moment, catalog, profile, &in_flight);
         Some(&self.effects)
     }
 

@@ -27,6 +27,26 @@ pub enum What {
     /// The process ends and starts again with what it wrote, if nothing waits to be sent. Nobody else
     /// may notice.
     Restart,
+    /// As `Restart`, and the catalog was replaced meanwhile. If something waits to be sent, the process
+    /// does not end, and the catalog is replaced.
+    RestartWith(Arc<Version>),
+}
+
+impl What {
+    /// The catalog that takes the place of the one in use.
+    #[must_use]
+    pub const fn catalog(&self) -> Option<&Arc<Version>> {
+        match self {
+            Self::Catalog(version) | Self::RestartWith(version) => Some(version),
+            Self::Event(_) | Self::OptOut(_) | Self::Delete(_) | Self::Restart => None,
+        }
+    }
+
+    /// Whether the process ends and starts again.
+    #[must_use]
+    pub const fn is_restart(&self) -> bool {
+        matches!(self, Self::Restart | Self::RestartWith(_))
+    }
 }
 
 /// A catalog and what happens under it.

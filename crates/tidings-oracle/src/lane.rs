@@ -9,7 +9,11 @@
 //!
 //! What waits for a destination that is paused goes on waiting, and its time counts: a device that has
 //! waited `max_linger` leaves with the change of the catalog that ends the pause.
+//!
+//! A process that begins again reads what waits when it may send: the devices come in the order of their
+//! numbers then, and their time is counted from then.
 
+use std::collections::BTreeSet;
 use tidings_model::{Destination, DeviceUuid};
 
 #[derive(Clone, Debug, Default)]
@@ -19,6 +23,8 @@ pub(crate) struct Lane {
     others: Vec<Waiting>,
     /// Messages in a row that began with a removal while others waited.
     ahead: u32,
+    /// Those that an earlier run of the process left.
+    unread: BTreeSet<DeviceUuid>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +37,7 @@ struct Waiting {
 impl Lane {
     /// The device has this many user objects to tell, and owes a 0 or does not.
     pub(crate) fn touch(&mut self, uuid: &DeviceUuid, objects: usize, removal: bool, now_ms: i64) {
+        self.unread.remove(uuid);
         let known = |queue: &[Waiting]| queue.iter().position(|other| other.uuid == *uuid);
         if let Some(at) = known(&self.removals) {
             self.removals[at].objects = objects;
@@ -58,11 +65,25 @@ impl Lane {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.all().next().is_none()
+        self.all().next().is_none() && self.unread.is_empty()
     }
 
     pub(crate) fn holds(&self, uuid: &DeviceUuid) -> bool {
-        self.all().any(|waiting| waiting.uuid == *uuid)
+        self.unread.contains(uuid) || self.all().any(|waiting| waiting.uuid == *uuid)
+    }
+
+    /// The process ends: only that they wait is on record.
+    pub(crate) fn restart(&mut self) {
+        let left = std::mem::take(self);
+        let queued = left.removals.into_iter().chain(left.others);
+        self.unread = left.unread;
+        self.unread.extend(queued.map(|waiting| waiting.uuid));
+    }
+
+    /// The devices that wait, in order of their numbers.
+    pub(crate) fn users(&self) -> BTreeSet<DeviceUuid> {
+        let queued = self.all().map(|waiting| &waiting.uuid);
+        queued.chain(&self.unread).cloned().collect()
     }
 
     /// When the next message leaves if nothing else happens; may lie in the past.
@@ -82,7 +103,7 @@ impl Lane {
         while self.due_ms(destination).is_some_and(|due| due <= now_ms) {
             self.leave_in_one(destination.max_users as usize, &mut leaving);
         }
-        if self.is_empty() {
+        if self.all().next().is_none() {
             self.ahead = 0;
         }
         leaving

@@ -47,6 +47,10 @@ pub struct Oracle {
     lanes: BTreeMap<(DestinationId, DataSourceId), Lane>,
     order: u64,
     messages: Vec<Message>,
+    /// The catalogs that were replaced since the process began, and when each was.
+    replaced: Vec<(Arc<Version>, Timestamp)>,
+    /// Destinations for which it has not been read yet what waits.
+    unread: BTreeSet<DestinationId>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +89,8 @@ impl Oracle {
             lanes: BTreeMap::new(),
             order: 0,
             messages: Vec::new(),
+            replaced: Vec::new(),
+            unread: BTreeSet::new(),
             version,
         }
     }
@@ -154,6 +160,13 @@ impl Oracle {
             }
             What::Restart => {
                 self.restart();
+                None
+            }
+            What::RestartWith(version) => {
+                self.restart();
+                self.catalog(version);
+                // The run before is over: the catalog that it had tells nothing in this one.
+                self.replaced.clear();
                 None
             }
         };

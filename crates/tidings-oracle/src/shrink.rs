@@ -124,14 +124,11 @@ fn without(signals: &Signals, index: usize) -> Signals {
 
 /// Cases with one catalog smaller, or with a later catalog from the start.
 fn smaller_catalogs(case: &Case) -> impl Iterator<Item = Case> {
-    let later =
-        case.happenings
-            .iter()
-            .enumerate()
-            .filter_map(|(index, happening)| match &happening.what {
-                What::Catalog(version) => Some((index, version)),
-                _ => None,
-            });
+    let later = case
+        .happenings
+        .iter()
+        .enumerate()
+        .filter_map(|(index, happening)| Some((index, happening.what.catalog()?)));
     let from_the_start = later.clone().map(|(index, version)| {
         let mut smaller = case.clone();
         smaller.version = Arc::clone(version);
@@ -146,7 +143,10 @@ fn smaller_catalogs(case: &Case) -> impl Iterator<Item = Case> {
         smaller_versions(version).map(move |version| {
             let mut smaller = case.clone();
             if let Some(happening) = smaller.happenings.get_mut(index) {
-                happening.what = What::Catalog(version);
+                happening.what = match happening.what {
+                    What::RestartWith(_) => What::RestartWith(version),
+                    _ => What::Catalog(version),
+                };
             }
             smaller
         })

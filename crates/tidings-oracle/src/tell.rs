@@ -1,7 +1,7 @@
 //! What a destination is told about a device, and what that means for what it is owed.
 
 use crate::{Device, PartnerId, Version, device::Link, version::namespaces};
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 use tidings_model::{
     DataSourceId, Destination, DestinationId, DeviceUuid, Mapping, RegionId, SegmentId, Timestamp,
     Unsynced,
@@ -320,18 +320,32 @@ impl Device {
     }
 
     /// The partner may have been told, under every id that gets ones, all that the device is in and that
-    /// was mapped on some day since it entered: also what has ended, is paused or blocked by now, since
-    /// a departure is told until it is acknowledged, whenever that can be.
-    pub(crate) fn take_as_told(&mut self, destination: &Destination, now: Timestamp) {
-        let was_mapped = |segment: &SegmentId| {
-            let entered = self.entered.get(segment).map(|at| at.day());
-            let mut mappings = destination.mappings.iter();
+    /// one of these catalogs, each in use until some instant, mapped on some day since it entered: also what
+    /// has ended, is paused, blocked or not mapped any more by now, since a departure is told until it is
+    /// acknowledged, whenever that can be.
+    pub(crate) fn take_as_told(
+        &mut self,
+        destination: &Destination,
+        in_use: &[(Arc<Version>, Timestamp)],
+    ) {
+        let was_mapped_in = |(version, until): &(Arc<Version>, Timestamp), segment: &SegmentId| {
+            let Some(entered) = self
+                .entered
+                .get(segment)
+                .filter(|entered| *entered <= until)
+            else {
+                return false;
+            };
+            let destinations = version.catalog.destinations.iter();
+            let own = destinations.filter(|one| one.id == destination.id);
+            let mut mappings = own.flat_map(|one| &one.mappings);
             mappings.any(|one| {
-                let begun = one.start.is_none_or(|start| start <= now.day());
-                let over_before = one.end.is_some_and(|end| Some(end) < entered);
+                let begun = one.start.is_none_or(|start| start <= until.day());
+                let over_before = one.end.is_some_and(|end| end < entered.day());
                 one.segment == *segment && begun && !over_before
             })
         };
+        let was_mapped = |segment: &SegmentId| in_use.iter().any(|one| was_mapped_in(one, segment));
         let ones: Vec<SegmentId> = self.members.iter().copied().filter(was_mapped).collect();
         let all = namespaces(destination).into_iter();
         let ids = all.flat_map(|namespace| self.ids(destination, namespace));
@@ -342,6 +356,13 @@ impl Device {
         let partner = self.partners.entry(destination.id).or_default();
         partner.told.extend(ones);
         partner.told_ids.extend(ids);
+    }
+
+    /// Whether the destination is owed a zero in this namespace.
+    pub(crate) fn owes_in(&self, destination: DestinationId, namespace: DataSourceId) -> bool {
+        let partner = self.partners.get(&destination);
+        let mut owed = partner.into_iter().flat_map(|partner| &partner.owed);
+        owed.any(|(_, id)| id.0 == namespace)
     }
 
     /// The device is in this segment again: a zero would not be true.

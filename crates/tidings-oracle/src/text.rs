@@ -17,7 +17,7 @@ pub fn is_exact(case: &Case) -> bool {
         .iter()
         .all(|happening| match &happening.what {
             What::Event(event) => event.time == Some(happening.at),
-            What::Restart => false,
+            What::Restart | What::RestartWith(_) => false,
             What::OptOut(_) | What::Delete(_) | What::Catalog(_) => true,
         })
 }
@@ -38,6 +38,10 @@ pub fn lines(happenings: &[Happening]) -> String {
             }
             // Not JSON: there is no such line.
             What::Restart => format!("   <- a restart at {at}"),
+            What::RestartWith(_) => {
+                let number = number + 1;
+                format!("   <- a restart at {at} with catalog-{number}.yaml")
+            }
         };
         out.push_str(&line);
         if let What::Event(event) = &happening.what

@@ -2,8 +2,8 @@
 //!
 //! What the service must remember of a catalog over a restart lies in `data_dir/catalog.json`: its
 //! text and generation, in which generation what is mapped of each segment changed last, what was over
-//! when traits got a longer time-to-live, and whether every profile has been brought up to it. It is
-//! written before the catalog takes effect.
+//! when traits got a longer time-to-live, by which mappings earlier runs of the process told, and whether
+//! every profile has been brought up to it. It is written before the catalog takes effect.
 
 use crate::{core::ActiveCatalog, durable::write_durably};
 use anyhow::Context as _;
@@ -16,8 +16,8 @@ use std::{
 };
 use tidings_catalog::{Fault, Source};
 use tidings_egress::AddressPolicy;
-use tidings_engine::{Lapse, Lapses, MappingChanges};
-use tidings_model::{Catalog, SegmentId, Timestamp, TraitId, UtcDay};
+use tidings_engine::{Lapse, Lapses, LastUse, MappingChanges, PastMapping, PastMappings};
+use tidings_model::{Catalog, DestinationId, SegmentId, Timestamp, TraitId, UtcDay};
 
 /// A catalog's file as it was read, without faults.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +108,11 @@ fn directory(path: &Path) -> &Path {
         .unwrap_or_else(|| Path::new("."))
 }
 
+/// Seconds after its successor was remembered for which a version may still be in use: until the step that
+/// the writer is in has ended. Too many only make a device that enters a segment meanwhile one that may have
+/// been told by the old version.
+const REPLACED_WITHIN_SECONDS: i64 = 60;
+
 /// What is remembered of the catalog in use.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Remembered {
@@ -119,10 +124,21 @@ pub(crate) struct Remembered {
     /// Trait, generation and day: what was over when the trait got a longer time-to-live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lapses: Vec<(u32, u32, i32)>,
+    /// Mappings that were in use: destination, segment, days, until when, and in which run last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    past_mappings: Vec<PastMappingRow>,
+    /// The run of the process that wrote this.
+    #[serde(default)]
+    run: u32,
+    /// The run in which the generation came into use.
+    #[serde(default)]
+    came: u32,
     text: String,
     #[serde(skip)]
     path: PathBuf,
 }
+
+type PastMappingRow = (u32, u32, Option<i32>, Option<i32>, i64, u32);
 
 impl Remembered {
     /// What was remembered in this data directory, if anything was.
@@ -138,18 +154,23 @@ impl Remembered {
     }
 
     /// The catalog as it is to be used, and what is to be remembered of it: the next generation if
-    /// it is another than before, which takes effect `now`.
+    /// it is another than before, which takes effect `now`, in this run of the process.
     pub(crate) fn next(
         before: Option<Self>,
         data_dir: &Path,
         file: &CatalogFile,
         now: Timestamp,
+        run: u32,
     ) -> anyhow::Result<(Arc<ActiveCatalog>, Self)> {
         let path = data_dir.join("catalog.json");
-        let (generation, changes, lapses, swept) = match &before {
+        let mut came = run;
+        let past = |old: &Catalog| Self::past(before.as_ref(), old, &file.catalog, now, run);
+        let (generation, changes, lapses, past, swept) = match &before {
             Some(before) if before.text == file.text => {
+                came = before.came;
                 let (changes, lapses) = (before.changes(), before.lapses());
-                (before.generation, changes, lapses, before.swept)
+                let past = past(&file.catalog);
+                (before.generation, changes, lapses, past, before.swept)
             }
             Some(before) => {
                 let generation = before.generation.saturating_add(1);
@@ -159,15 +180,23 @@ impl Remembered {
                     directory: directory(&file.path),
                 };
                 // It was without faults then; if this version sees one, everything has changed.
-                let old = tidings_catalog::read_accepted(old).unwrap_or_default();
+                let old = tidings_catalog::read_accepted(old).ok();
+                // What it told then is not known any more: it may have told by what is mapped now.
+                let past = past(old.as_ref().unwrap_or(&file.catalog));
+                let old = old.unwrap_or_default();
                 (
                     generation,
                     before.changes().after(&old, &file.catalog, generation),
                     before.lapses().after(&old, &file.catalog, generation, now),
+                    past,
                     false,
                 )
             }
-            None => (1, MappingChanges::default(), Lapses::default(), true),
+            None => {
+                let past = past(&file.catalog);
+                let (changes, lapses) = (MappingChanges::default(), Lapses::default());
+                (1, changes, lapses, past, true)
+            }
         };
         let remembered = Self {
             generation,
@@ -176,12 +205,16 @@ impl Remembered {
             lapses: (lapses.0.iter())
                 .map(|lapse| (lapse.trait_id.0, lapse.generation, lapse.before.0))
                 .collect(),
+            past_mappings: rows(&past),
+            run,
+            came,
             text: file.text.clone(),
             path,
         };
         let active = ActiveCatalog::new(file.catalog.clone(), generation, changes)
             .context("compiling the catalog")?
-            .with_lapses(lapses);
+            .with_lapses(lapses)
+            .with_past_mappings(past);
         remembered.write()?;
         Ok((Arc::new(active), remembered))
     }
@@ -205,6 +238,39 @@ impl Remembered {
         Lapses(self.lapses.iter().map(lapse).collect())
     }
 
+    /// The mappings by which runs before the next one may have told.
+    fn past(
+        before: Option<&Self>,
+        old: &Catalog,
+        new: &Catalog,
+        now: Timestamp,
+        run: u32,
+    ) -> PastMappings {
+        let until = now.plus_seconds(REPLACED_WITHIN_SECONDS);
+        let earlier = before.map_or_else(PastMappings::default, Self::past_mappings);
+        if before.is_some_and(|before| before.run == run) {
+            return earlier.after(old, new, LastUse { run, until });
+        }
+        // This run begins: what it finds was in use until the one before ended.
+        let run = run.saturating_sub(1);
+        earlier.found(old, LastUse { run, until })
+    }
+
+    fn past_mappings(&self) -> PastMappings {
+        let mapping =
+            |&(destination, segment, start, end, until, run): &PastMappingRow| PastMapping {
+                destination: DestinationId(destination),
+                segment: SegmentId(segment),
+                start: start.map(UtcDay),
+                end: end.map(UtcDay),
+                last_use: LastUse {
+                    run,
+                    until: Timestamp(until),
+                },
+            };
+        PastMappings(self.past_mappings.iter().map(mapping).collect())
+    }
+
     /// Whether profiles may still be behind.
     pub(crate) const fn needs_sweep(&self) -> bool {
         !self.swept
@@ -222,6 +288,13 @@ impl Remembered {
     /// Every profile has been brought up to the catalog.
     pub(crate) fn mark_swept(&mut self) -> anyhow::Result<()> {
         self.swept = true;
+        // One that goes on with what an earlier run began passes over profiles that this run has not looked
+        // at yet.
+        if self.came == self.run {
+            let mut past = self.past_mappings();
+            past.forget_before(self.run);
+            self.past_mappings = rows(&past);
+        }
         self.write()
     }
 
@@ -230,6 +303,15 @@ impl Remembered {
         // It holds what the catalog holds, `plain:` secrets included.
         write_durably(&self.path, &serde_json::to_vec(self)?)
     }
+}
+
+fn rows(past: &PastMappings) -> Vec<PastMappingRow> {
+    let row = |one: &PastMapping| {
+        let (start, end) = (one.start.map(|day| day.0), one.end.map(|day| day.0));
+        let LastUse { run, until } = one.last_use;
+        (one.destination.0, one.segment.0, start, end, until.0, run)
+    };
+    past.0.iter().map(row).collect()
 }
 
 #[cfg(test)]
@@ -272,6 +354,9 @@ mod tests {
             swept: true,
             mapping_changes: Vec::new(),
             lapses: Vec::new(),
+            past_mappings: Vec::new(),
+            run: 1,
+            came: 1,
             text: accepted.clone(),
             path: dir.join("catalog.json"),
         };
@@ -279,7 +364,7 @@ mod tests {
 
         let raised = file(&format!("limits: {{ destinations: {MANY} }}\n{accepted}"));
         let before = Remembered::read(dir).unwrap();
-        let (_, remembered) = Remembered::next(before, dir, &raised, Timestamp(0)).unwrap();
+        let (_, remembered) = Remembered::next(before, dir, &raised, Timestamp(0), 2).unwrap();
         assert_eq!(remembered.generation, 2);
         assert_eq!(remembered.mapping_changes, []);
     }
@@ -294,7 +379,7 @@ mod tests {
             let file = file(&format!(
                 "traits:\n  - {{ id: 1, name: t, ttl_days: {ttl_days} }}\n"
             ));
-            let (active, remembered) = Remembered::next(before, dir, &file, day(at)).unwrap();
+            let (active, remembered) = Remembered::next(before, dir, &file, day(at), 1).unwrap();
             (active.compiled.lapses().clone(), remembered)
         };
         let lapse = |generation, before| Lapse {
@@ -313,5 +398,50 @@ mod tests {
         assert_eq!(both, Lapses(vec![lapse(2, 108), lapse(4, 115)]));
         remembered.mark_swept().unwrap();
         assert_eq!(next(0, 121).0, Lapses::default());
+    }
+
+    #[test]
+    fn mappings_that_were_in_use_are_remembered_until_a_sweep_of_a_later_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = directory.path();
+        let next = |segments: &[u32], run| {
+            let before = Remembered::read(dir).unwrap();
+            let mappings = segments.iter().map(|id| format!("{{ segment: {id} }}"));
+            let mappings = mappings.collect::<Vec<_>>().join(", ");
+            let file = file(&format!(
+                "traits: [{{ id: 1, name: T }}]
+segments: [{{ id: 1, name: S, rule: 1T }}, {{ id: 2, name: S, rule: 1T }}]
+destinations:
+  - {{ id: 1, name: P, client_id: x, url: https://p.example/, mappings: [{mappings}] }}
+"
+            ));
+            let (active, remembered) =
+                Remembered::next(before, dir, &file, Timestamp(0), run).unwrap();
+            let past = &active.compiled.past_mappings().0;
+            assert_eq!(*past, remembered.past_mappings().0);
+            let past: Vec<_> = (past.iter())
+                .map(|one| (one.segment.0, one.last_use.run))
+                .collect();
+            (past, remembered)
+        };
+        // What is found may have been in use for long.
+        assert_eq!(next(&[1, 2], 1).0, [(1, 0), (2, 0)]);
+        // As far as that run is concerned, what went in it does not matter.
+        assert_eq!(next(&[2], 1).0, [(1, 0), (1, 1), (2, 0)]);
+        // Replaced while the process was down.
+        let (past, mut remembered) = next(&[], 2);
+        assert_eq!(past, [(1, 1), (2, 1)]);
+        // The sweep of that version ends in a run that did not begin it.
+        let (past, mut resumed) = next(&[], 3);
+        assert_eq!(past, [(1, 1), (2, 1)]);
+        resumed.mark_swept().unwrap();
+        assert_eq!(next(&[1], 3).0, [(1, 1), (2, 1)]);
+        let (past, mut replaced) = next(&[], 3);
+        assert_eq!(past, [(1, 1), (1, 3), (2, 1)]);
+        replaced.mark_swept().unwrap();
+        assert_eq!(next(&[2], 3).0, [(1, 3)]);
+        // It would have ended in the run in which the version came.
+        remembered.mark_swept().unwrap();
+        assert_eq!(next(&[], 3).0, []);
     }
 }

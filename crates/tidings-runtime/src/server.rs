@@ -121,8 +121,13 @@ impl Server {
         let store = open_store(&settings.data_dir).await?;
         let modified = modified(&file.path);
         let before = Remembered::read(&settings.data_dir)?;
-        let (catalog, remembered) =
-            Remembered::next(before, &settings.data_dir, &file, clock.now())?;
+        let (catalog, remembered) = Remembered::next(
+            before,
+            &settings.data_dir,
+            &file,
+            clock.now(),
+            store.epoch(),
+        )?;
         let addresses = settings.data_dir.join("addresses.json");
         remove_if_there(&addresses)?;
         let collect = bind(settings.collect, "collect").await?;
@@ -310,6 +315,7 @@ impl Server {
             &self.following.data_dir,
             &file,
             self.shared.clock.now(),
+            self.shared.store.epoch(),
         )?;
         let writer = &self.shared.writer;
         writer.control(Control::Replace {

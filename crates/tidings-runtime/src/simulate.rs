@@ -14,7 +14,7 @@ use crate::why::{self, Unknown};
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use tidings_collect::{Subject, Submitted};
 use tidings_dispatch::{Action, Dispatcher, Kind, Outcome};
-use tidings_engine::{CompileError, Moment, why::Why};
+use tidings_engine::{CompileError, LastUse, Moment, PastMappings, why::Why};
 use tidings_model::{
     Catalog, DataSourceId, DestinationId, DeviceUuid, Event, Method, Millis, SegmentId, Timestamp,
 };
@@ -46,6 +46,8 @@ pub struct Simulation {
     seq: u64,
     /// Which run of the process this is.
     epoch: u32,
+    /// The run in which the catalog came into use.
+    came: u32,
     new_devices: u64,
 }
 
@@ -64,6 +66,7 @@ impl Simulation {
             now: millis(start),
             seq: 0,
             epoch: 1,
+            came: 1,
             new_devices: 0,
         }
     }
@@ -200,7 +203,11 @@ impl Simulation {
         sent: &mut impl FnMut(SentMessage<'_>),
     ) -> Result<(), CompileError> {
         let old = Arc::clone(self.core.catalog());
-        let active = Arc::new(old.replaced_by(catalog, self.now())?);
+        let (run, until) = (self.epoch, self.now());
+        let past = self.past_mappings();
+        let past = past.after(&old.catalog, &catalog, LastUse { run, until });
+        let active = Arc::new(old.replaced_by(catalog, past, self.now())?);
+        self.came = self.epoch;
         let mut kept = std::mem::replace(&mut self.dispatchers, dispatchers(&active.catalog));
         for new in &active.catalog.destinations {
             if let (Some(place), Some(mut dispatcher)) =
@@ -218,22 +225,51 @@ impl Simulation {
             }
         }
         self.core.set_catalog(active);
-        let devices: Vec<_> = self.rows.profiles.keys().cloned().collect();
-        for uuid in devices {
-            self.apply(Change::Wake, &uuid);
-        }
+        self.sweep();
         self.drain(sent);
         Ok(())
     }
 
-    /// Ends the process now and starts it again: what it wrote is all that is left of it. What waited
-    /// to be sent is found in the rows, and its turn is counted from now.
+    /// Brings every profile up to the catalog.
+    fn sweep(&mut self) {
+        let devices: Vec<_> = self.rows.profiles.keys().cloned().collect();
+        for uuid in devices {
+            self.apply(Change::Wake, &uuid);
+        }
+    }
+
+    /// The mappings by which earlier runs may have told something of which it is not known yet: every
+    /// profile was brought up to the catalog when that came.
+    fn past_mappings(&self) -> PastMappings {
+        let mut past = self.core.catalog().compiled.past_mappings().clone();
+        past.forget_before(self.came);
+        past
+    }
+
+    /// Ends the process now and starts it again, perhaps with another catalog: what it wrote is all that
+    /// is left of it. What waited to be sent is found in the rows, and its turn is counted from now.
     ///
     /// # Errors
-    /// When a rule of the catalog is wrong, which it was not when the process began.
-    pub fn restart(&mut self, sent: &mut impl FnMut(SentMessage<'_>)) -> Result<(), CompileError> {
-        let active = Arc::new(self.core.catalog().reopened()?);
+    /// When a rule of the catalog is wrong; one that was in use before has none. Nothing happens then.
+    pub fn restart(
+        &mut self,
+        edited: Option<Catalog>,
+        sent: &mut impl FnMut(SentMessage<'_>),
+    ) -> Result<(), CompileError> {
+        let old = Arc::clone(self.core.catalog());
+        let (run, until) = (self.epoch, self.now());
+        let past = self
+            .past_mappings()
+            .found(&old.catalog, LastUse { run, until });
+        let is_edited = edited.is_some();
+        let active = Arc::new(match edited {
+            Some(catalog) => old.replaced_by(catalog, past, self.now())?,
+            None => old.reopened(past)?,
+        });
         self.epoch += 1;
+        if is_edited {
+            self.came = self.epoch;
+        }
         self.changes = MemoryChanges::default();
         self.dispatchers = dispatchers(&active.catalog);
         self.batches = schedules(&active.catalog, self.now());
@@ -250,6 +286,9 @@ impl Simulation {
         }
         self.core = Core::new(active, PROFILES_MAX);
         infallible(self.core.resume(&self.rows));
+        if is_edited {
+            self.sweep();
+        }
         self.drain(sent);
         Ok(())
     }

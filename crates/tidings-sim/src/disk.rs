@@ -3,13 +3,16 @@
 
 use crate::configuration::Version;
 use std::{collections::BTreeSet, sync::Arc};
-use tidings_engine::MappingChanges;
-use tidings_model::DestinationId;
+use tidings_engine::{LastUse, MappingChanges, PastMappings};
+use tidings_model::{DestinationId, Timestamp};
 use tidings_oracle::generate::Random;
 use tidings_runtime::{
     core::ActiveCatalog,
     memory::{MemoryChanges, MemoryRows},
 };
+
+/// As in the server, see there.
+const REPLACED_WITHIN_SECONDS: i64 = 60;
 
 /// What is durable.
 #[derive(Debug, Default)]
@@ -30,10 +33,15 @@ pub struct Disk {
 #[derive(Clone, Debug)]
 pub(crate) struct Remembered {
     version: usize,
-    pub(crate) generation: u32,
+    generation: u32,
     changes: MappingChanges,
+    past: PastMappings,
+    /// The run that remembered this.
+    run: u32,
+    /// The run in which the version came into use.
+    came: u32,
     /// Every profile was brought up to it.
-    pub(crate) swept: bool,
+    swept: bool,
 }
 
 impl Disk {
@@ -49,33 +57,71 @@ impl Disk {
         &mut self,
         versions: &[Version],
         version: usize,
+        now: Timestamp,
     ) -> Arc<ActiveCatalog> {
         let text = |at: usize| versions.get(at).map(|one| one.yaml.as_str());
         let catalog = |at: usize| versions.get(at).map(|one| one.catalog.clone());
         let catalog_now = catalog(version).unwrap_or_default();
+        let run = self.epoch;
+        // A version is in use until the step ends in which the next one comes.
+        let until = now.plus_seconds(REPLACED_WITHIN_SECONDS);
+        let past = |before: &Remembered| {
+            let old = catalog(before.version).unwrap_or_default();
+            let past = before.past.clone();
+            if before.run == run {
+                past.after(&old, &catalog_now, LastUse { run, until })
+            } else {
+                let run = run - 1;
+                past.found(&old, LastUse { run, until })
+            }
+        };
         let remembered = match self.remembered.take() {
             None => Remembered {
                 version,
                 generation: 1,
                 changes: MappingChanges::default(),
+                past: PastMappings::default(),
+                run,
+                came: run,
                 swept: true,
             },
-            Some(before) if text(before.version) == text(version) => before,
+            Some(before) if text(before.version) == text(version) => Remembered {
+                past: past(&before),
+                run,
+                ..before
+            },
             Some(before) => {
                 let generation = before.generation + 1;
                 let old = catalog(before.version).unwrap_or_default();
                 Remembered {
                     version,
                     generation,
+                    past: past(&before),
+                    run,
+                    came: run,
                     changes: before.changes.after(&old, &catalog_now, generation),
                     swept: false,
                 }
             }
         };
         let (generation, changes) = (remembered.generation, remembered.changes.clone());
+        let past = remembered.past.clone();
         self.remembered = Some(remembered);
         let active = ActiveCatalog::new(catalog_now, generation, changes);
-        Arc::new(active.expect("the catalog was read"))
+        let active = active.expect("the catalog was read");
+        Arc::new(active.with_past_mappings(past))
+    }
+
+    /// Every profile was brought up to the catalog. The first run whose pairs may be pending or marked,
+    /// if others are known to be none; the generation.
+    pub(crate) fn mark_swept(&mut self) -> Option<(u32, Option<u32>)> {
+        let remembered = self.remembered.as_mut()?;
+        remembered.swept = true;
+        let whole = remembered.came == remembered.run;
+        if whole {
+            remembered.past.forget_before(remembered.run);
+        }
+        Some((remembered.generation, whole.then_some(remembered.run)))
     }
 
     /// Whether profiles may be behind the catalog.

@@ -88,7 +88,7 @@ impl Service {
     /// The process starts with what is on disk, and with this version of the catalog.
     pub(crate) fn start(plan: &Plan, version: usize, disk: &mut Disk, now: Now) -> Self {
         disk.epoch += 1;
-        let catalog = disk.next_catalog(&plan.versions, version);
+        let catalog = disk.next_catalog(&plan.versions, version, now.time);
         let mut core = Core::new(Arc::clone(&catalog), plan.profiles_max);
         infallible(core.resume(&disk.rows));
         let mut service = Self {
@@ -110,7 +110,7 @@ impl Service {
 
     /// Another version of the catalog lies there.
     pub(crate) fn reload(&mut self, plan: &Plan, version: usize, disk: &mut Disk, now: Now) {
-        let catalog = disk.next_catalog(&plan.versions, version);
+        let catalog = disk.next_catalog(&plan.versions, version, now.time);
         self.controls
             .push_back(Control::Replace(Arc::clone(&catalog)));
         self.stations.follow(now, &catalog, &disk.paused);

@@ -1,6 +1,8 @@
 //! Tables of what batches tell, and a partner that is told by batches alone.
 
-use crate::{CompiledCatalog, Engine, Flight, MappingChanges, Moment, Profile, UserObject};
+use crate::{
+    CompiledCatalog, Engine, Flight, LastUse, MappingChanges, Moment, Profile, UserObject,
+};
 use proptest::{
     collection::vec,
     prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest},
@@ -185,7 +187,11 @@ impl World {
         let generation = self.catalog.generation() + 1;
         let changes = self.catalog.mapping_changes().clone();
         let changes = changes.after(&self.plain, &new, generation);
-        self.catalog = CompiledCatalog::compile(&new, generation, changes).unwrap();
+        let (run, until) = (self.moment.epoch, self.moment.now);
+        let past = self.catalog.past_mappings().clone();
+        let past = past.after(&self.plain, &new, LastUse { run, until });
+        let compiled = CompiledCatalog::compile(&new, generation, changes).unwrap();
+        self.catalog = compiled.with_past_mappings(past);
         self.plain = new;
         self.ask("wake");
     }
@@ -226,9 +232,11 @@ impl World {
                 self.engine
                     .clear_part(&mut self.profile, D, namespace, seq.unwrap_or(0));
             }
-            let mark = self
-                .engine
-                .mark_batch(self.moment, &self.catalog, &mut self.profile, D);
+            let in_flight = self.in_flight();
+            let in_flight = |_, segment: SegmentId| in_flight.contains(&segment);
+            let mark =
+                self.engine
+                    .mark_batch(self.moment, &self.catalog, &mut self.profile, D, in_flight);
             self.note(mark);
         }
     }
@@ -275,6 +283,7 @@ impl World {
             namespace,
             &flight,
             |_| success,
+            |_, _| false,
         );
         self.note(mark);
         self.acknowledged.extend(success.then_some(line));
@@ -285,9 +294,10 @@ impl World {
             self.take(namespace);
             self.land(success);
         }
-        let mark = self
-            .engine
-            .mark_batch(self.moment, &self.catalog, &mut self.profile, D);
+        let in_flight = |_, _| false;
+        let mark =
+            self.engine
+                .mark_batch(self.moment, &self.catalog, &mut self.profile, D, in_flight);
         self.note(mark);
     }
 
@@ -341,6 +351,13 @@ impl World {
             "land" => self.land(true),
             "restart" => {
                 self.flight = None;
+                let (run, until) = (self.moment.epoch, self.moment.now);
+                let past = self.catalog.past_mappings().clone();
+                let past = past.found(&self.plain, LastUse { run, until });
+                let (generation, changes) =
+                    (self.catalog.generation(), self.catalog.mapping_changes());
+                let compiled = CompiledCatalog::compile(&self.plain, generation, changes.clone());
+                self.catalog = compiled.unwrap().with_past_mappings(past);
                 self.moment.epoch += 1;
             }
             "pause" => self.edit(|catalog| segment(catalog, Status::Paused)),
@@ -355,6 +372,16 @@ impl World {
             "unmap" => self.edit(|catalog| {
                 let id = SegmentId(number() * 10);
                 catalog.destinations[0].mappings.retain(|m| m.segment != id);
+            }),
+            "map" => self.edit(|catalog| {
+                let mappings = &mut catalog.destinations[0].mappings;
+                mappings.clear();
+                mappings.push(Mapping {
+                    segment: SegmentId(number() * 10),
+                    value: None,
+                    start: None,
+                    end: None,
+                });
             }),
             "delete-segment" => self.edit(|catalog| {
                 let id = SegmentId(number() * 10);
@@ -679,6 +706,33 @@ fn an_outcome_lost_in_a_restart_counts_as_told_when_its_mapping_has_ended() {
         stretches(&[[2, 3]]),
         "link a; + 1; days 1; take; restart; later 2; batch; marked; no-end 1; - 1; real; batch",
         "batch a: 10=1; not marked; real a: 10=0",
+    );
+}
+
+/// The mapping is gone when the device is looked at next, or goes while the batch is on its way.
+#[test]
+fn an_outcome_lost_in_a_restart_counts_as_told_when_its_mapping_is_gone() {
+    for gone in [
+        "take; restart; unmap 1",
+        "take; unmap 1; restart",
+        "take; end 1; restart",
+        "take; no-batch; restart",
+        "take; unmap 1; real; restart",
+    ] {
+        check_with(
+            |catalog| catalog.destinations[0].mappings.truncate(1),
+            &format!(
+                "start-10th 1; link a; + 1; real; days 10; {gone}; - 1; map 1; link a; real; batch; \
+                 marked"
+            ),
+            "batch a: 10=1; real a: 10=0; not marked",
+        );
+    }
+    // A batch that told nothing of it.
+    check_with(
+        |catalog| catalog.destinations[0].mappings.truncate(1),
+        "start-10th 1; link a; + 1; real; days 10; unmap 1; restart; - 1; map 1; link a; real; batch; marked",
+        "not marked",
     );
 }
 

@@ -108,18 +108,6 @@ impl CompiledDestination {
         mappings.filter(move |mapping| mapping.is_open() && !mapping.ended(now))
     }
 
-    /// Whether, by the days of what is mapped now, anything about the segment may have been sent to a
-    /// device that entered it at `since`. It may be paused or blocked by now: that it was so all along
-    /// is not known. Neither is when an end was set: that of the day on which the device entered may
-    /// have been set after it was told.
-    pub(crate) fn was_at_work(&self, segment: SegmentId, since: Timestamp, now: Timestamp) -> bool {
-        let mut mappings = self.mappings_of(segment).iter();
-        mappings.any(|mapping| {
-            let begun = mapping.start.is_none_or(|start| start <= now);
-            begun && mapping.end.is_none_or(|end| since.day().start() <= end)
-        })
-    }
-
     /// Whether nothing about the segment will ever be sent again by what is mapped now.
     pub(crate) fn ended(&self, segment: SegmentId, now: Timestamp) -> bool {
         let mut mappings = self.mappings_of(segment).iter();

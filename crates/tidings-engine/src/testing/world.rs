@@ -5,7 +5,8 @@
 
 use super::{event, invariants, parse_time, partner::Partners, show_time};
 use crate::{
-    Applied, CompiledCatalog, Effects, Engine, Flight, MappingChanges, Moment, Profile, Settled,
+    Applied, CompiledCatalog, Effects, Engine, Flight, LastUse, MappingChanges, Moment,
+    PastMappings, Profile, Settled,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -94,7 +95,8 @@ impl World {
     /// - `see EVENT`: the device is seen; `wake`, `optout`, `delete`: what the engine offers;
     /// - `resend DESTINATION`: it is to be told everything again;
     /// - `pass`: every timer that is due fires, each at its own time;
-    /// - `catalog N`: another catalog; `crash`: only the profile is left;
+    /// - `catalog N`: another catalog; `crash`: only the profile is left; `crash N`: and another catalog
+    ///   lies there when the process begins again;
     /// - `take LANE`: a message is built; `ack LANE`, `fail LANE`, `lost LANE`, `drop LANE`: it
     ///   succeeds, or is given up without reaching the partner, after reaching it, or for good;
     ///   with `+-` the first object succeeds and the second does not;
@@ -120,7 +122,10 @@ impl World {
             }
             "pass" => self.pass(),
             "catalog" => self.replace_catalog(argument().parse().unwrap()),
-            "crash" => self.crash(),
+            "crash" => {
+                let index = words.next().map(|index| index.parse().unwrap());
+                self.crash(index.unwrap_or(self.current))
+            }
             "take" => self.take(lane(argument())),
             "send" => self.send(),
             "recover" => {
@@ -180,7 +185,7 @@ impl World {
             Cause::Wake => engine.wake(moment, catalog, profile, in_flight),
             Cause::OptOut => engine.opt_out(moment, catalog, profile, in_flight),
             Cause::Delete => engine.delete(moment, catalog, profile, in_flight),
-            Cause::Resend(to) => engine.resend(moment, catalog, profile, *to),
+            Cause::Resend(to) => engine.resend(moment, catalog, profile, *to, in_flight),
         };
         match effects.timer {
             Some((old, new)) => assert_eq!((old, new), (timer, profile.wake_at)),
@@ -220,6 +225,16 @@ impl World {
     }
 
     fn replace_catalog(&mut self, index: usize) -> String {
+        let (old, new) = (&self.catalogs[self.current], &self.catalogs[index]);
+        let (run, until) = (self.epoch, self.now);
+        let past = self.compiled.past_mappings().clone();
+        let past = past.after(old, new, LastUse { run, until });
+        self.follow(index, past);
+        String::new()
+    }
+
+    /// Goes over to another catalog.
+    fn follow(&mut self, index: usize, past: PastMappings) {
         let generation = self.compiled.generation() + 1;
         let changes = self.compiled.mapping_changes().clone();
         let (old, new) = (&self.catalogs[self.current], &self.catalogs[index]);
@@ -227,20 +242,34 @@ impl World {
         let lapses = self.compiled.lapses().clone();
         let lapses = lapses.after(old, new, generation, self.now);
         let compiled = CompiledCatalog::compile(new, generation, changes).unwrap();
-        self.compiled = compiled.with_lapses(lapses);
+        self.compiled = compiled.with_lapses(lapses).with_past_mappings(past);
         self.current = index;
-        String::new()
     }
 
-    /// What is on its way may or may not have arrived. The pending set is read again.
-    fn crash(&mut self) -> String {
+    /// What is on its way may or may not have arrived. The process begins again with this catalog, and
+    /// reads the pending set.
+    fn crash(&mut self, index: usize) -> String {
         let flights = std::mem::take(&mut self.flights);
         for ((destination, namespace), (_, message)) in flights {
             self.partners.may_have(destination, namespace, &message);
         }
         self.held.clear();
         self.hinted.clear();
+        let (run, until) = (self.epoch, self.now);
+        let past = self.compiled.past_mappings().clone();
+        let past = past.found(&self.catalogs[self.current], LastUse { run, until });
         self.epoch += 1;
+        if index == self.current {
+            let (generation, changes) =
+                (self.compiled.generation(), self.compiled.mapping_changes());
+            let compiled =
+                CompiledCatalog::compile(&self.catalogs[index], generation, changes.clone())
+                    .unwrap();
+            let lapses = self.compiled.lapses().clone();
+            self.compiled = compiled.with_lapses(lapses).with_past_mappings(past);
+        } else {
+            self.follow(index, past);
+        }
         for state in &self.profile.destinations {
             for part in self.compiled.waiting(&self.profile, state.id, self.now) {
                 self.hinted.insert((state.id, part.namespace));

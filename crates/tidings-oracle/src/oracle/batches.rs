@@ -40,6 +40,15 @@ impl Oracle {
         }
     }
 
+    /// The process begins again: where there was no batch yet, the first one is after that.
+    pub(super) fn restart_batches(&mut self) {
+        let now = self.now();
+        let batches = self.batches.values_mut();
+        for batches in batches.filter(|batches| batches.last.is_none()) {
+            batches.since = now;
+        }
+    }
+
     /// When the destination's next batch is, if it gets batches.
     pub(super) fn next_batch(&self, destination: &Destination) -> Option<Timestamp> {
         if !self.features.batches || destination.status == Status::Paused {

@@ -82,9 +82,7 @@ impl Oracle {
                 device.objects(&version, destination, namespace, now, Content::Everything);
             if !objects.is_empty() {
                 let lane = self.lanes.entry((destination.id, namespace)).or_default();
-                let owed = device.partners.get(&destination.id);
-                let owed = owed.into_iter().flat_map(|partner| &partner.owed);
-                let removal = owed.into_iter().any(|(_, id)| id.0 == namespace);
+                let removal = device.owes_in(destination.id, namespace);
                 lane.touch(uuid, objects.len(), removal, now_ms);
                 // What a paused destination will be told one day is no refresh of the others.
                 if destination.status == Status::Active {
@@ -98,16 +96,49 @@ impl Oracle {
         let version = Arc::clone(&self.version);
         let destinations = version.catalog.destinations.iter();
         for destination in destinations.filter(|one| one.status == Status::Active) {
-            for namespace in namespaces(destination) {
-                let now_ms = self.now_ms;
-                let Some(lane) = self.lanes.get_mut(&(destination.id, namespace)) else {
+            self.send_what_is_due_to(destination);
+            if self.unread.remove(&destination.id) {
+                self.read(destination);
+                self.send_what_is_due_to(destination);
+            }
+        }
+    }
+
+    fn send_what_is_due_to(&mut self, destination: &Destination) {
+        for namespace in namespaces(destination) {
+            let now_ms = self.now_ms;
+            let Some(lane) = self.lanes.get_mut(&(destination.id, namespace)) else {
+                continue;
+            };
+            let users = lane.leave(destination, now_ms);
+            if !users.is_empty() {
+                self.send(destination, namespace, Kind::Realtime, &users);
+                self.go_on_with_batch(destination, namespace);
+            }
+        }
+    }
+
+    /// Finds what waits for the destination, some of it since before the process began.
+    fn read(&mut self, destination: &Destination) {
+        let (version, now) = (Arc::clone(&self.version), self.now());
+        for namespace in namespaces(destination) {
+            let Some(lane) = self.lanes.get_mut(&(destination.id, namespace)) else {
+                continue;
+            };
+            for uuid in lane.users() {
+                let Some(device) = self.devices.get(&uuid) else {
                     continue;
                 };
-                let users = lane.leave(destination, now_ms);
-                if !users.is_empty() {
-                    self.send(destination, namespace, Kind::Realtime, &users);
-                    self.go_on_with_batch(destination, namespace);
-                }
+                let content = Content::Everything;
+                let objects = device.objects(&version, destination, namespace, now, content);
+                // One with nothing left to tell has its turn as well.
+                let objects = objects.len().max(1);
+                lane.touch(
+                    &uuid,
+                    objects,
+                    device.owes_in(destination.id, namespace),
+                    self.now_ms,
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What happens to the oracle while time passes, and when the catalog is replaced.
 
 use super::{Cause, Oracle, is_idle};
-use crate::{Version, version::namespaces};
+use crate::{Version, lane::Lane, version::namespaces};
 use std::{collections::BTreeSet, sync::Arc};
 use tidings_model::{SegmentId, Status, Timestamp, UtcDay};
 
@@ -81,6 +81,7 @@ impl Oracle {
     pub(super) fn catalog(&mut self, version: &Arc<Version>) {
         let old = std::mem::replace(&mut self.version, Arc::clone(version));
         let now = self.now();
+        self.replaced.push((Arc::clone(&old), now));
         self.reschedule();
         let changed = changed_mappings(&old, version);
         let exists = |segment: &SegmentId| version.segments().any(|(id, _)| id == *segment);
@@ -113,9 +114,12 @@ impl Oracle {
 
 impl Oracle {
     /// The process ends and begins again. It does not know what it had sent without an answer, so what
-    /// waits is taken as told, also to a destination that is paused now: its zeros are owed from then on.
+    /// waits is taken as told by every catalog that was in use since it began, also to a destination that
+    /// is paused now: its zeros are owed from then on. What waited before it began was taken as told then.
     pub(super) fn restart(&mut self) {
-        let (version, now) = (Arc::clone(&self.version), self.now());
+        let version = Arc::clone(&self.version);
+        let mut in_use = std::mem::take(&mut self.replaced);
+        in_use.push((Arc::clone(&version), self.now()));
         for destination in &version.catalog.destinations {
             for (uuid, device) in &mut self.devices {
                 let mut own = self
@@ -123,10 +127,13 @@ impl Oracle {
                     .iter()
                     .filter(|((to, _), _)| *to == destination.id);
                 if own.any(|(_, lane)| lane.holds(uuid)) {
-                    device.take_as_told(destination, now);
+                    device.take_as_told(destination, &in_use);
                 }
             }
+            self.unread.insert(destination.id);
         }
+        self.lanes.values_mut().for_each(Lane::restart);
+        self.restart_batches();
     }
 }
 

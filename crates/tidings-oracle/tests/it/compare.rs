@@ -3,7 +3,7 @@
 use crate::real::Real;
 use std::sync::Arc;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, SegmentId, Timestamp};
-use tidings_oracle::{Case, Kind, Message, Oracle, Outcome, UserObject, What, text};
+use tidings_oracle::{Case, Happening, Kind, Message, Oracle, Outcome, UserObject, What, text};
 
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +39,15 @@ pub(crate) fn difference(case: &Case) -> Option<Difference> {
             return Some(member);
         }
         // A message that waits would leave later: its turn is counted from the restart.
-        if matches!(happening.what, What::Restart) && oracle.has_to_send() {
-            continue;
+        let without_it;
+        let mut happening = happening;
+        if happening.what.is_restart() && oracle.has_to_send() {
+            let Some(version) = happening.what.catalog() else {
+                continue;
+            };
+            let (at, what) = (happening.at, What::Catalog(Arc::clone(version)));
+            without_it = Happening { at, what };
+            happening = &without_it;
         }
         let outcome = real.happen(happening);
         // New devices get their ids by chance, so the oracle takes those of the real system.
@@ -165,7 +172,7 @@ pub(crate) fn report(seed: u64, case: &Case, difference: &Difference) -> String 
         format!("--- catalog.yaml\n{}", text::yaml(&case.version.catalog)),
     ];
     for (index, happening) in case.happenings.iter().enumerate() {
-        if let What::Catalog(version) = &happening.what {
+        if let Some(version) = happening.what.catalog() {
             let number = index + 1;
             let yaml = text::yaml(&version.catalog);
             out.push(format!("--- catalog-{number}.yaml\n{yaml}"));

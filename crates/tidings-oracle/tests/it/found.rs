@@ -578,3 +578,108 @@ destinations:
         );
     }
 }
+
+/// What a process that had ended may have told was worked out by the catalog in use when the device was
+/// touched next: a mapping that was gone by then, whenever it went, left no zero to tell when it came back.
+#[test]
+fn what_may_have_been_told_before_a_restart_outlives_a_mapping_that_is_removed() {
+    let yaml = |status: &str, mappings: &str| {
+        format!(
+            "
+traits:
+  - {{ id: 1, name: t, ttl_days: 0 }}
+segments:
+  - {{ id: 100, name: s, rule: 1T }}
+destinations:
+  - {{ id: 11, name: d, client_id: c, url: https://a.example/, status: {status},
+      mappings: [ {mappings} ] }}
+"
+        )
+    };
+    let mapped = "{ segment: 100 }";
+    let lines = r#"
+        {"time":"2016-07-24T12:00:00Z","uuid":"DEVICE","traits":[1]}
+        {"time":"2016-07-26T12:00:00Z","uuid":"DEVICE","remove_traits":[1]}
+        {"time":"2016-07-28T12:00:00Z","uuid":"DEVICE"}
+    "#;
+    let unmapped = || version(&yaml("paused", ""));
+    let (before, at_once, after) = (
+        "2016-07-24T12:30:00Z",
+        "2016-07-24T13:00:00Z",
+        "2016-07-24T13:30:00Z",
+    );
+    for removed in [
+        vec![(at_once, What::Restart), (after, What::Catalog(unmapped()))],
+        vec![(at_once, What::RestartWith(unmapped()))],
+        vec![
+            (before, What::Catalog(unmapped())),
+            (at_once, What::Restart),
+        ],
+        vec![
+            (at_once, What::Restart),
+            (at_once, What::Catalog(unmapped())),
+            (after, What::Restart),
+        ],
+    ] {
+        let mut case = case(
+            FEATURES,
+            &yaml("paused", mapped),
+            lines,
+            "2016-07-29T00:00:00Z",
+        );
+        let removed = removed
+            .into_iter()
+            .map(|(time, what)| Happening { at: at(time), what });
+        case.happenings.extend(removed);
+        case.happenings.push(Happening {
+            at: at("2016-07-27T12:00:00Z"),
+            what: What::Catalog(version(&yaml("active", mapped))),
+        });
+        case.happenings.sort_by_key(|happening| happening.at);
+        assert_eq!(difference(&case), None);
+        let messages = messages(&case);
+        let segments = messages.iter().flat_map(|message| &message.users);
+        let segments = segments.flat_map(|user| &user.segments);
+        let told: Vec<_> = segments.map(|one| one.status).collect();
+        assert_eq!(told, [0]);
+    }
+}
+
+/// What a mapping told before a restart was worked out by the time until which it was in use after that, too:
+/// one that began later was taken as told.
+#[test]
+fn a_mapping_that_begins_after_a_restart_was_not_told_before_it() {
+    let yaml = |status: &str, rule: &str, mapping: &str| {
+        format!(
+            "
+traits:
+  - {{ id: 1, name: t, ttl_days: 0 }}
+  - {{ id: 2, name: u, ttl_days: 0 }}
+segments:
+  - {{ id: 100, name: s, rule: 1T }}
+  - {{ id: 200, name: s, rule: {rule} }}
+destinations:
+  - {{ id: 11, name: d, client_id: c, url: https://a.example/, status: {status}, mappings: [
+      {{ segment: 100 }}, {{ segment: 200{mapping} }} ] }}
+"
+        )
+    };
+    let lines = r#"
+        {"time":"2016-12-18T07:00:00Z","uuid":"DEVICE","traits":[1]}
+    "#;
+    let first = yaml("paused", "1T", ", start: 2016-12-19");
+    let mut case = case(FEATURES, &first, lines, "2016-12-21T00:00:00Z");
+    let then = yaml("active", "2T", "");
+    for (time, what) in [
+        ("2016-12-18T19:00:00Z", What::Restart),
+        ("2016-12-20T19:00:00Z", What::Catalog(version(&then))),
+    ] {
+        case.happenings.push(Happening { at: at(time), what });
+    }
+    assert_eq!(difference(&case), None);
+    let messages = messages(&case);
+    let segments = messages.iter().flat_map(|message| &message.users);
+    let segments = segments.flat_map(|user| &user.segments);
+    let told: Vec<_> = segments.map(|one| (one.id.as_str(), one.status)).collect();
+    assert_eq!(told, [("100", 1)]);
+}

@@ -52,7 +52,12 @@ impl Real {
                 None
             }
             What::Restart => {
-                self.simulation.restart(&mut sent).unwrap();
+                self.simulation.restart(None, &mut sent).unwrap();
+                None
+            }
+            What::RestartWith(version) => {
+                let catalog = through_a_file(&version.catalog);
+                self.simulation.restart(Some(catalog), &mut sent).unwrap();
                 None
             }
         }

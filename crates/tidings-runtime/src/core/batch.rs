@@ -5,7 +5,9 @@
 //! devices that are still in the set of changes, under the same record.
 
 use super::{
-    Changes, Core, Rows, Scans, load, mark_dirty,
+    Changes, Core, Rows, Scans,
+    deliver::in_flight,
+    load, mark_dirty,
     publish::write_mark,
     removals::{self, Outcome},
 };
@@ -224,9 +226,10 @@ impl Core {
         let cached = load(&mut self.profiles, uuid, rows)?;
         let profile = &mut cached.profile;
         confirm_marks(moment, &self.batches_ended, profile);
-        let mark = self
-            .engine
-            .mark_batch(moment, &catalog.compiled, profile, destination);
+        let in_flight = in_flight(&self.flights, uuid);
+        let mark =
+            self.engine
+                .mark_batch(moment, &catalog.compiled, profile, destination, in_flight);
         write_mark(mark, uuid, changes);
         for part in catalog
             .compiled
@@ -289,6 +292,7 @@ impl Core {
                 namespace,
                 &flight,
                 |n| user.acknowledged.get(n) == Some(&true),
+                in_flight(&self.flights, &user.uuid),
             );
             planted!(BatchOutcomeForgotten, {
                 continue;

@@ -2,7 +2,7 @@
 
 use crate::message::MessageFormat;
 use hashbrown::HashMap;
-use tidings_engine::{CompiledCatalog, Lapses, MappingChanges};
+use tidings_engine::{CompiledCatalog, Lapses, MappingChanges, PastMappings};
 use tidings_model::{Catalog, DestinationId, Timestamp};
 
 /// One catalog version with everything derived from it.
@@ -45,13 +45,22 @@ impl ActiveCatalog {
         Self { compiled, ..self }
     }
 
-    /// The version that takes this one's place at `now`.
+    /// The same version, which knows by which mappings earlier runs of the process told.
+    #[must_use]
+    pub fn with_past_mappings(self, past: PastMappings) -> Self {
+        let compiled = self.compiled.with_past_mappings(past);
+        Self { compiled, ..self }
+    }
+
+    /// The version that takes this one's place at `now`; `past` is what it is to know of mappings that
+    /// were in use.
     ///
     /// # Errors
     /// When a rule is wrong.
     pub fn replaced_by(
         &self,
         catalog: Catalog,
+        past: PastMappings,
         now: Timestamp,
     ) -> Result<Self, tidings_engine::CompileError> {
         let generation = self.compiled.generation().saturating_add(1);
@@ -59,18 +68,20 @@ impl ActiveCatalog {
         let changes = changes.after(&self.catalog, &catalog, generation);
         let lapses = self.compiled.lapses().clone();
         let lapses = lapses.after(&self.catalog, &catalog, generation, now);
-        Ok(Self::new(catalog, generation, changes)?.with_lapses(lapses))
+        let new = Self::new(catalog, generation, changes)?;
+        Ok(new.with_lapses(lapses).with_past_mappings(past))
     }
 
     /// The same version as another run of the process has it: all of it but what was kept is made
-    /// anew.
+    /// anew. `past` is what it is to know of mappings that were in use.
     ///
     /// # Errors
     /// When a rule is wrong.
-    pub fn reopened(&self) -> Result<Self, tidings_engine::CompileError> {
+    pub fn reopened(&self, past: PastMappings) -> Result<Self, tidings_engine::CompileError> {
         let changes = self.compiled.mapping_changes().clone();
         let reopened = Self::new(self.catalog.clone(), self.compiled.generation(), changes)?;
-        Ok(reopened.with_lapses(self.compiled.lapses().clone()))
+        let lapses = self.compiled.lapses().clone();
+        Ok(reopened.with_lapses(lapses).with_past_mappings(past))
     }
 
     /// How messages of a destination are written.

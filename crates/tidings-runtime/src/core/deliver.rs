@@ -133,15 +133,20 @@ impl Core {
                 let was_pending = profile
                     .destination(destination)
                     .is_some_and(|state| state.pending.is_some());
+                let in_flight = in_flight(&self.flights, uuid);
                 batch::confirm_marks(moment, &self.batches_ended, profile);
                 self.engine
                     .assume_told_by_earlier_run(moment, &catalog.compiled, profile);
                 let settled = self
                     .engine
                     .clear_part(profile, destination, namespace, touch);
-                let mark = self
-                    .engine
-                    .mark_batch(moment, &catalog.compiled, profile, destination);
+                let mark = self.engine.mark_batch(
+                    moment,
+                    &catalog.compiled,
+                    profile,
+                    destination,
+                    in_flight,
+                );
                 write_mark(mark, uuid, changes);
                 if was_pending || mark.is_some() {
                     mark_dirty(&mut self.dirty, cached, uuid);
@@ -260,9 +265,10 @@ impl Core {
             if settled == Settled::Cleared {
                 changes.delete_pending(destination, &user.uuid);
             }
-            let mark = self
-                .engine
-                .mark_batch(moment, &catalog.compiled, profile, destination);
+            let in_flight = in_flight(&self.flights, &user.uuid);
+            let mark =
+                self.engine
+                    .mark_batch(moment, &catalog.compiled, profile, destination, in_flight);
             write_mark(mark, &user.uuid, changes);
             let outcome = Outcome {
                 destination,

@@ -2,7 +2,8 @@
 //! what is true then. Held pairs are there already, and are only brought forward.
 
 use super::{
-    Changes, Core, DestinationHint, Rows, batch::confirm_marks, load, mark_dirty, publish,
+    Changes, Core, DestinationHint, Rows, batch::confirm_marks, deliver::in_flight, load,
+    mark_dirty, publish,
 };
 use std::sync::Arc;
 use tidings_engine::Moment;
@@ -42,9 +43,10 @@ impl Core {
         mark_dirty(&mut self.dirty, cached, uuid);
         let profile = &mut cached.profile;
         confirm_marks(moment, &self.batches_ended, profile);
-        let effects = self
-            .engine
-            .resend(moment, &catalog.compiled, profile, destination);
+        let in_flight = in_flight(&self.flights, uuid);
+        let effects =
+            self.engine
+                .resend(moment, &catalog.compiled, profile, destination, in_flight);
         publish(
             effects,
             profile,

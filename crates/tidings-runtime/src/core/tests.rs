@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, path::Path};
 use tidings_catalog::Source;
 use tidings_collect::Subject;
 use tidings_dispatch::{Kind, SettledUser, Taken};
-use tidings_engine::MappingChanges;
+use tidings_engine::{LastUse, MappingChanges};
 use tidings_model::{AuthState, DeclaredId, FailurePolicy, RegionId, SegmentId, TraitId, limits};
 
 const CATALOG: &str = r#"
@@ -93,11 +93,31 @@ impl World {
 
     /// The process ends and begins again: the rows are what is left.
     fn restart(&mut self) {
-        let active = self.core.catalog().reopened().unwrap();
-        self.core = Core::new(Arc::new(active), 100);
+        let old = Arc::clone(self.core.catalog());
+        let (run, until) = (self.epoch, self.now);
+        let past = old.compiled.past_mappings().clone();
+        let past = past.found(&old.catalog, LastUse { run, until });
+        self.core = Core::new(Arc::new(old.reopened(past).unwrap()), 100);
         self.changes = MemoryChanges::default();
         self.core.resume(&self.rows).unwrap();
         self.epoch += 1;
+    }
+
+    /// The catalog is replaced, and the device is brought up to it.
+    fn reload(&mut self, text: &str) {
+        let (old, new) = (Arc::clone(self.core.catalog()), active(text, 0));
+        let (run, until) = (self.epoch, self.now);
+        let past = old.compiled.past_mappings().clone();
+        let past = past.after(&old.catalog, &new.catalog, LastUse { run, until });
+        let new = old
+            .replaced_by(new.catalog.clone(), past, self.now)
+            .unwrap();
+        self.core.set_catalog(Arc::new(new));
+        let (moment, changes) = (self.moment(), &mut self.changes);
+        let (core, rows, uuid) = (&mut self.core, &self.rows, Self::device());
+        let woken = core.change(moment, Change::Wake, &uuid, rows, changes, |_| {});
+        woken.unwrap();
+        self.finish();
     }
 
     fn see(&mut self, traits: &[u32], remove_traits: &[u32]) {
@@ -330,6 +350,34 @@ fn what_an_earlier_run_told_is_owed_whatever_is_told_now() {
         world.see(&[], &[]);
         let text = String::from_utf8(world.take(Kind::Realtime).objects.concat()).unwrap();
         assert!(text.contains(r#""Segment_ID":"10","Status":"0""#), "{text}");
+    }
+}
+
+/// The mapping goes while the message is on its way, and the process ends before its outcome is known.
+#[test]
+fn what_was_on_its_way_by_a_mapping_that_is_gone_is_owed() {
+    let unmapped = CATALOG.replace("mappings: [{ segment: 10 }, {", "mappings: [{");
+    let later = CATALOG.replace("[{ segment: 10 }", "[{ segment: 10, start: 2016-07-28 }");
+    for kind in [Kind::Realtime, Kind::Batch] {
+        let mut world = World::of(if kind == Kind::Batch { &later } else { CATALOG });
+        world.see(&[1], &[]);
+        if kind == Kind::Batch {
+            // Nothing is told yet, and nothing waits in real time when the mapping's day comes.
+            assert!(world.take(Kind::Realtime).objects.is_empty());
+            world.finish();
+        }
+        world.now = NOW.plus_seconds(2 * 86_400);
+        assert!(!world.take(kind).objects.is_empty());
+        world.reload(&unmapped);
+        world.restart();
+        world.see(&[], &[1]);
+        world.reload(CATALOG);
+        world.see(&[], &[]);
+        let text = String::from_utf8(world.take(Kind::Realtime).objects.concat()).unwrap();
+        assert!(
+            text.contains(r#""Segment_ID":"10","Status":"0""#),
+            "{kind:?}: {text}"
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{path::Path, sync::Arc};
 use tidings_catalog::Source;
-use tidings_engine::MappingChanges;
+use tidings_engine::{MappingChanges, PastMappings};
 use tidings_model::{AuthState, Catalog, DeclaredId, Event, TraitId};
 
 const PARTNER: DestinationId = DestinationId(7);
@@ -42,7 +42,11 @@ destinations:
 fn check(before: &str, ids: &[u32], after: &str, hinted: &[u32], pending: usize) {
     let active = ActiveCatalog::new(catalog(before), 1, MappingChanges::default()).unwrap();
     let now = Timestamp(1_469_577_600);
-    let next = Arc::new(active.replaced_by(catalog(after), now).unwrap());
+    let next = Arc::new(
+        active
+            .replaced_by(catalog(after), PastMappings::default(), now)
+            .unwrap(),
+    );
     let mut core = Core::new(Arc::new(active), 100);
     let (mut rows, mut changes) = (MemoryRows::default(), MemoryChanges::default());
     let id = |source: &u32| DeclaredId {

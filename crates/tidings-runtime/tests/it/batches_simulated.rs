@@ -85,7 +85,7 @@ fn check_catalog(text: &str, input: &str, until: &str, expected: &[&str]) {
         if input == "restart" {
             let simulation = simulation.as_mut().unwrap();
             let sent = &mut |sent: SentMessage<'_>| print(&mut out, sent);
-            simulation.restart(sent).unwrap();
+            simulation.restart(None, sent).unwrap();
             continue;
         }
         let line = parse_line(&line(input)).unwrap();

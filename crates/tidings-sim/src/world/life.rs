@@ -135,11 +135,9 @@ impl World<'_> {
         // Whoever waited for an earlier sweep has gone.
         let _told = step.swept.map(|swept| swept.send(()));
         if service.has_swept()
-            && let Some(remembered) = &mut self.disk.remembered
+            && let Some((generation, run)) = self.disk.mark_swept()
         {
-            remembered.swept = true;
-            let generation = remembered.generation;
-            self.swept(generation);
+            self.swept(generation, run);
         }
         for (number, submitted) in step.replies {
             self.answered(number, submitted);

@@ -2,6 +2,7 @@
 
 use super::{Happening, World};
 use crate::{Violation, plan::Operation};
+use tidings_engine::{DestinationState, Profile};
 use tidings_model::DestinationId;
 use tidings_runtime::courier::Pause;
 
@@ -92,8 +93,9 @@ impl World<'_> {
             .put(self.now + 2 * CLOSE_MILLIS, Happening::LastBatches);
     }
 
-    /// The process says that every profile was brought up to this generation of the catalog.
-    pub(super) fn swept(&mut self, generation: u32) {
+    /// The process says that every profile was brought up to this generation of the catalog, and that what
+    /// is pending or marked for a batch is so by this run or a later one, if it knows of one.
+    pub(super) fn swept(&mut self, generation: u32, run: Option<u32>) {
         self.counts.add("sweeps ended");
         self.trace
             .line(self.now, "every profile is up to the catalog");
@@ -101,6 +103,20 @@ impl World<'_> {
         if let Some((uuid, _)) = profiles.find(|(_, profile)| profile.generation < generation) {
             let promise = "a sweep brings every profile up to the catalog";
             let detail = format!("device {uuid}, generation {generation}");
+            self.broken = Some(Violation::new(promise, detail));
+        }
+        let is_older = |state: &DestinationState| {
+            let pending = state.pending.as_ref().map(|pending| pending.epoch);
+            let runs = pending.into_iter().chain(state.batch.marked);
+            run.is_some_and(|run| runs.min().is_some_and(|oldest| oldest < run))
+        };
+        let mut profiles = self.disk.rows.profiles.iter();
+        let is_left = |profile: &Profile| {
+            !profile.segments.is_empty() && profile.destinations.iter().any(is_older)
+        };
+        if let Some((uuid, _)) = profiles.find(|(_, profile)| is_left(profile)) {
+            let promise = "a sweep takes as told what earlier runs may have told";
+            let detail = format!("device {uuid}, run {run:?}");
             self.broken = Some(Violation::new(promise, detail));
         }
     }
