@@ -515,6 +515,12 @@ impl<P> Dispatcher<P> {
         }
     }
 
+    /// Forgets what is known of the rate that the destination takes; for a caller whose messages take no
+    /// time, so that it says nothing.
+    pub fn forget_pace(&mut self) {
+        self.pace = Pace::default();
+    }
+
     /// Outcomes that are known but not handed out yet; for a caller that stops and begins nothing
     /// new.
     pub fn settled(&mut self) -> Vec<Action<P>> {

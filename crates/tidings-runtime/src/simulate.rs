@@ -213,6 +213,8 @@ impl Simulation {
             if let (Some(place), Some(mut dispatcher)) =
                 (self.dispatchers.get_mut(&new.id), kept.remove(&new.id))
             {
+                // Whoever is told in a dry run takes everything, also at the end of a pause.
+                dispatcher.forget_pace();
                 dispatcher.reconfigure(self.now, dispatch_settings(new));
                 *place = dispatcher;
             }

@@ -4,8 +4,8 @@ use super::{Random, catalog, export, rule};
 use crate::{Features, Happening, Version, What};
 use std::{collections::BTreeSet, sync::Arc};
 use tidings_model::{
-    AuthState, Catalog, DeclaredId, DeviceUuid, Event, RegionId, Status, Timestamp, TraitId,
-    TraitKind,
+    AuthState, Catalog, DeclaredId, DeviceUuid, Event, Mapping, RegionId, Status, Timestamp,
+    TraitId, TraitKind,
 };
 
 const DAY: i64 = 86_400;
@@ -32,10 +32,19 @@ pub(super) fn history(
         let what = match random.below(100) {
             0..2 if features.opt_out => What::OptOut(random.pick(&devices).clone()),
             2..4 if features.delete => What::Delete(random.pick(&devices).clone()),
+            11..14 if features.restarts && features.catalog && random.chance(30) => {
+                version = changed(random, features, &version, at);
+                What::RestartWith(Arc::clone(&version))
+            }
             11..14 if features.restarts => What::Restart,
             4..11 if features.catalog => {
                 version = changed(random, features, &version, at);
                 What::Catalog(Arc::clone(&version))
+            }
+            14..17 if features.restarts && features.catalog => {
+                let uuid = random.pick(&devices).clone();
+                version = unmapped_about_restart(random, &version, uuid, &mut at, &mut happenings);
+                continue;
             }
             _ => {
                 let mut event = event(random, features, &devices, &version.catalog, at);
@@ -169,6 +178,79 @@ fn some_traits(random: &mut Random, catalog: &Catalog, percent: i64) -> Vec<Trai
     traits
 }
 
+/// A mapping of a destination that is paused is removed about a restart, and comes back with the end of the
+/// pause: the catalog at the end.
+fn unmapped_about_restart(
+    random: &mut Random,
+    version: &Arc<Version>,
+    uuid: DeviceUuid,
+    at: &mut Timestamp,
+    happenings: &mut Vec<Happening>,
+) -> Arc<Version> {
+    let mapped = version.catalog.destinations.iter();
+    let mapped: Vec<_> = (0..)
+        .zip(mapped)
+        .filter(|(_, one)| !one.mappings.is_empty())
+        .map(|(place, _)| place)
+        .collect();
+    if mapped.is_empty() {
+        return Arc::clone(version);
+    }
+    let place: usize = *random.pick(&mapped);
+    let of = |status, is_mapped: &dyn Fn(&Mapping) -> bool| {
+        let mut catalog = version.catalog.clone();
+        for one in catalog.destinations.iter_mut().skip(place).take(1) {
+            one.status = status;
+            one.mappings.retain(is_mapped);
+        }
+        Version::new(catalog).map_or_else(|_| Arc::clone(version), Arc::new)
+    };
+    let mappings = version.catalog.destinations.get(place);
+    let mappings = mappings.map_or(&[][..], |one| &one.mappings);
+    let segment = random.pick(mappings).segment;
+    let paused = of(Status::Paused, &|_| true);
+    let unmapped = of(Status::Paused, &|one| one.segment != segment);
+    let resumed = of(Status::Active, &|_| true);
+    let mut whats = vec![What::Catalog(Arc::clone(&paused))];
+    let read = version.read_by(segment).into_iter();
+    let traits: Vec<TraitId> = read.flat_map(|id| version.counted(id)).collect();
+    let event = |traits: &[TraitId], remove_traits: &[TraitId]| {
+        What::Event(Box::new(Event {
+            uuid: Some(uuid.clone()),
+            traits: traits.to_vec(),
+            remove_traits: remove_traits.to_vec(),
+            ..Event::default()
+        }))
+    };
+    whats.push(event(&traits, &[]));
+    match random.below(4) {
+        0 => whats.extend([What::Restart, What::Catalog(unmapped)]),
+        1 => whats.push(What::RestartWith(unmapped)),
+        2 => whats.extend([What::Catalog(unmapped), What::Restart]),
+        _ => whats.extend([
+            What::Catalog(unmapped),
+            What::Catalog(paused),
+            What::Restart,
+        ]),
+    }
+    if random.chance(30) {
+        whats.push(What::Restart);
+    }
+    if random.chance(70) {
+        whats.push(event(&[], &traits));
+    }
+    whats.push(What::Catalog(Arc::clone(&resumed)));
+    for what in whats {
+        *at = at.plus_seconds(*random.pick(&[0, 1, 2, 61, DAY / 2, DAY]));
+        let mut happening = Happening { at: *at, what };
+        if let What::Event(event) = &mut happening.what {
+            event.time = Some(*at);
+        }
+        happenings.push(happening);
+    }
+    resumed
+}
+
 /// The catalog with one thing changed.
 fn changed(
     random: &mut Random,
@@ -177,7 +259,7 @@ fn changed(
     at: Timestamp,
 ) -> Arc<Version> {
     let mut catalog = version.catalog.clone();
-    match random.below(8) {
+    match random.below(9) {
         0 => {
             let other = catalog::catalog(random, features, at).traits;
             for (one, other) in catalog.traits.iter_mut().zip(other) {
@@ -211,6 +293,16 @@ fn changed(
             for one in &mut catalog.destinations {
                 if random.chance(40) {
                     one.supports_unsegment = !one.supports_unsegment;
+                }
+            }
+        }
+        7 if features.restarts => {
+            for one in &mut catalog.destinations {
+                if one.status == Status::Paused || random.chance(40) {
+                    one.status = match one.status {
+                        Status::Active => Status::Paused,
+                        Status::Paused => Status::Active,
+                    };
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidings_model::{DestinationId, DeviceUuid, SegmentId};
-use tidings_oracle::{Features, Kind, Oracle, Version, What, generate};
+use tidings_oracle::{Features, Kind, Oracle, Version, generate};
 
 /// How often what is worth comparing happens in some hundred cases.
 #[derive(Debug, Default)]
@@ -27,20 +27,20 @@ struct Counts {
 #[test]
 fn much_is_told_in_generated_cases() {
     let mut counts = Counts::default();
-    for seed in 0..300 {
+    for seed in 0..400 {
         let case = generate::case(seed, Features::ALL);
         let mut oracle = Oracle::new(case.features, Arc::clone(&case.version), case.start);
         let mut before = blocked(&case.version);
         counts.blocked += before.len();
         for (happening, number) in case.happenings.iter().zip(1000..) {
-            if let What::Catalog(version) = &happening.what {
+            if let Some(version) = happening.what.catalog() {
                 let after = blocked(version);
                 counts.blocks_begun += after.difference(&before).count();
                 counts.blocks_ended += before.difference(&after).count();
                 before = after;
             }
             oracle.happen(happening, || DeviceUuid::from_number(number).unwrap());
-            let is_restart = matches!(happening.what, What::Restart) && !oracle.has_to_send();
+            let is_restart = happening.what.is_restart() && !oracle.has_to_send();
             counts.restarts += usize::from(is_restart && !oracle.messages().is_empty());
         }
         oracle.run_until(case.end);

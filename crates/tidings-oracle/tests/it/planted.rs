@@ -29,6 +29,7 @@ const FAULTS: &[Planted] = &[
     Planted::BatchTakenAsTold,
     Planted::LongerLifeRevives,
     Planted::TimerNotSet,
+    Planted::EarlierRunForgotten,
 ];
 /// A fault must be found within so many histories.
 const HISTORIES: u64 = 4_000;
