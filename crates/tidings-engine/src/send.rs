@@ -273,7 +273,11 @@ impl Engine {
                 continue;
             };
             let told: Vec<_> = once_ones(moment, catalog, destination, profile, run).collect();
-            let ids = told_under(destination, profile);
+            let ids = if told.is_empty() {
+                Vec::new()
+            } else {
+                told_under(destination, profile)
+            };
             let Some(state) = profile.destinations.get_mut(index) else {
                 return;
             };

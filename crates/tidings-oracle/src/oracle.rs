@@ -107,9 +107,13 @@ impl Oracle {
         &self.messages
     }
 
-    /// Whether anything waits to be sent, other than to destinations that are paused.
+    /// Whether anything waits to be sent, other than to destinations that are paused, or a batch is under
+    /// way.
     #[must_use]
     pub fn has_to_send(&self) -> bool {
+        if self.put_off.values().any(|devices| !devices.is_empty()) {
+            return true;
+        }
         let mut lanes = self.lanes.iter();
         lanes.any(|((to, _), lane)| !self.version.is_paused(*to) && !lane.is_empty())
     }

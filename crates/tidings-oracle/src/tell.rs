@@ -347,6 +347,9 @@ impl Device {
         };
         let was_mapped = |segment: &SegmentId| in_use.iter().any(|one| was_mapped_in(one, segment));
         let ones: Vec<SegmentId> = self.members.iter().copied().filter(was_mapped).collect();
+        if ones.is_empty() {
+            return;
+        }
         let all = namespaces(destination).into_iter();
         let ids = all.flat_map(|namespace| self.ids(destination, namespace));
         let ids: Vec<PartnerId> = ids

@@ -683,3 +683,43 @@ destinations:
     let told: Vec<_> = segments.map(|one| (one.id.as_str(), one.status)).collect();
     assert_eq!(told, [("100", 1)]);
 }
+
+/// A device that was unseen for 120 days had its ids taken for told at the first sighting after a restart,
+/// although it was in nothing that they can have been told: once it had left again, the one that had run out
+/// was told the zero.
+#[test]
+fn an_id_that_ran_out_before_a_restart_is_not_told_what_comes_after() {
+    let yaml = |status: &str, days: u32| {
+        format!(
+            "
+data_sources:
+  - {{ id: 103, name: a, kind: cookie }}
+traits:
+  - {{ id: 3, name: t, ttl_days: {days} }}
+segments:
+  - {{ id: 300, name: s, rule: 3T }}
+destinations:
+  - {{ id: 11, name: d, client_id: c, url: https://a.example/, id_data_sources: [103], status: {status},
+      mappings: [ {{ segment: 300 }} ] }}
+"
+        )
+    };
+    let lines = r#"
+        {"time":"2016-08-26T23:59:59Z","uuid":"DEVICE","traits":[3],"ids":[{"data_source":103,"id":"w"}]}
+        {"time":"2016-12-29T18:46:57Z","uuid":"DEVICE","traits":[3]}
+    "#;
+    let mut case = case(FEATURES, &yaml("paused", 1), lines, "2017-01-01T00:01:31Z");
+    for (time, what) in [
+        ("2016-12-25T18:46:57Z", What::Restart),
+        ("2016-12-29T18:47:07Z", What::Restart),
+        (
+            "2017-01-01T00:01:31Z",
+            What::Catalog(version(&yaml("active", 0))),
+        ),
+    ] {
+        case.happenings.push(Happening { at: at(time), what });
+    }
+    case.happenings.sort_by_key(|happening| happening.at);
+    assert_eq!(difference(&case), None);
+    assert_eq!(messages(&case), []);
+}
