@@ -125,14 +125,26 @@ impl Backend {
         })
     }
 
-    /// Writes all operations and these rows, all or none, and syncs them.
+    /// Writes all operations of the batch and these rows, all or none, and syncs them.
     pub(crate) fn write(&self, batch: &Batch, more: &[(&[u8], &[u8])]) -> Result<(), StoreError> {
+        self.write_operations(batch.operations(), more)
+    }
+
+    /// As [`Backend::write`]; of several operations on a row the last one counts.
+    pub(crate) fn write_operations<'a>(
+        &self,
+        operations: impl Iterator<Item = Operation<'a>>,
+        more: &[(&[u8], &[u8])],
+    ) -> Result<(), StoreError> {
         attempt("write to", || {
             self.wait_for_room()?;
-            let mut rows =
-                OwnedWriteBatch::with_capacity(self.database.clone(), batch.len() + more.len())
-                    .durability(Some(PersistMode::SyncData));
-            for operation in in_key_order(batch) {
+            let operations = in_key_order(operations);
+            let mut rows = OwnedWriteBatch::with_capacity(
+                self.database.clone(),
+                operations.len() + more.len(),
+            )
+            .durability(Some(PersistMode::SyncData));
+            for operation in operations {
                 match operation.value {
                     Some(value) => rows.insert(&self.keyspace, operation.key, value),
                     None => rows.remove(&self.keyspace, operation.key),
@@ -251,8 +263,8 @@ impl Backend {
 
 /// What the rows of a batch become, each once, in the order of their keys: the backend finds the place of
 /// a row in its memory from nearby when the row before is its neighbour.
-fn in_key_order(batch: &Batch) -> Vec<Operation<'_>> {
-    let mut operations: Vec<_> = batch.operations().collect();
+fn in_key_order<'a>(operations: impl Iterator<Item = Operation<'a>>) -> Vec<Operation<'a>> {
+    let mut operations: Vec<_> = operations.collect();
     // Stable, so the last operation on a row comes last.
     operations.sort_by(|a, b| a.key.cmp(b.key));
     operations.dedup_by(|later, kept| {

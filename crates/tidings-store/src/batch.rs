@@ -86,7 +86,7 @@ impl Batch {
         self.push(PUT, |out| keys::put_opt_out(out, mark), |_| {});
     }
 
-    /// Marks a pair as pending; a mark that is there already is replaced.
+    /// Marks a pair as pending that is not, or that was removed by this batch before.
     pub fn put_pending(
         &mut self,
         destination: DestinationId,

@@ -3,6 +3,7 @@
 //! | key | row |
 //! | --- | --- |
 //! | `p` device | profile |
+//! | `q` commit | pairs that a commit made pending, or that it ended, see `pending.rs`; 64 bits |
 //! | `o` destination device | pending pair: the partner has not been told the newest state |
 //! | `u` destination device | undelivered pair |
 //! | `i` data source, id as text | links: declared id to devices |
@@ -36,8 +37,10 @@ use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 
 /// Profiles.
 pub const PROFILE: u8 = b'p';
-/// Pending pairs.
+/// Pending pairs that are no longer in the log.
 pub const PENDING: u8 = b'o';
+/// The log of pending pairs.
+pub const PENDING_LOG: u8 = b'q';
 /// Undelivered pairs.
 pub const UNDELIVERED: u8 = b'u';
 /// Links of declared ids.
@@ -146,6 +149,30 @@ pub(crate) fn read_pair(key: &[u8]) -> Result<(DestinationId, DeviceUuid), Decod
     Ok((destination, uuid))
 }
 
+/// Reads past the destination and device in the key of a pair, behind its kind.
+pub(crate) fn skip_pair(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    read_number(reader)?;
+    let first = reader.u8(DEVICE)?;
+    let more = if first & TEXT == 0 { 15 } else { first & !TEXT };
+    reader.bytes(DEVICE, more.into())?;
+    Ok(())
+}
+
+/// Appends the key of a row of the log of pending pairs: commits sort in order.
+pub(crate) fn put_pending_log(out: &mut Vec<u8>, commit: u64) {
+    out.push(PENDING_LOG);
+    out.extend_from_slice(&commit.to_be_bytes());
+}
+
+/// Reads the commit in the key of a row of the log of pending pairs.
+pub(crate) fn read_pending_log(key: &[u8]) -> Result<u64, DecodeError> {
+    let mut reader = Reader::new(key);
+    reader.u8("row kind")?;
+    let commit = u64::from_be_bytes(reader.array("commit")?);
+    reader.end("key")?;
+    Ok(commit)
+}
+
 /// Appends the key of a batch: its number has 32 bits, so that batches sort in order.
 pub(crate) fn put_batch_record(out: &mut Vec<u8>, destination: DestinationId, number: u32) {
     put_destination(out, BATCH_RECORD, destination);
@@ -185,21 +212,22 @@ pub(crate) fn put_uuid(out: &mut Vec<u8>, uuid: &DeviceUuid) {
     }
 }
 
+const DEVICE: &str = "device";
+
 pub(crate) fn read_uuid(reader: &mut Reader<'_>) -> Result<DeviceUuid, DecodeError> {
-    const FIELD: &str = "device";
-    let first = reader.u8(FIELD)?;
+    let first = reader.u8(DEVICE)?;
     let uuid = if first & TEXT == 0 {
         let mut number = [first; 16];
-        number[1..].copy_from_slice(&reader.array::<15>(FIELD)?);
+        number[1..].copy_from_slice(&reader.array::<15>(DEVICE)?);
         DeviceUuid::from_number(u128::from_be_bytes(number))
     } else {
-        let digits = reader.bytes(FIELD, (first & !TEXT).into())?;
+        let digits = reader.bytes(DEVICE, (first & !TEXT).into())?;
         let parsed = std::str::from_utf8(digits).ok();
         let parsed: Option<DeviceUuid> = parsed.and_then(|text| text.parse().ok());
         // 38 digits have the other form; taking them here would make two keys of one device.
         parsed.filter(|uuid| uuid.as_text().is_some())
     };
-    uuid.ok_or_else(|| reader.fail(FIELD, Problem::OutOfRange))
+    uuid.ok_or_else(|| reader.fail(DEVICE, Problem::OutOfRange))
 }
 
 fn put_number(out: &mut Vec<u8>, number: u32) {

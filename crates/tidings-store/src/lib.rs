@@ -21,7 +21,8 @@
 //! | key | value | why |
 //! | --- | --- | --- |
 //! | `p` device | profile, see [`codec`] | the truth; about 175 bytes for 20 traits, 5 segments, 2 ids |
-//! | `o` destination device | version, seq and time of the touch | the pending set; a second touch overwrites the row, so nothing is read first |
+//! | `q` commit | version, pairs with seq and time of the touch | the pending set, as far as it is new: what one commit added to it and took out of it (`pending.rs`) |
+//! | `o` destination device | version, seq and time of the touch | the rest of the pending set: pairs that have waited for long |
 //! | `u` destination device | version, flags, time, reason | pairs that were given up: held, or dropped and listed |
 //! | `i` data source, id | version, devices with their times | declared id to the devices it is linked to, the newest last |
 //! | `b` destination device | nothing | devices with changes since the destination's last batch |
@@ -70,6 +71,7 @@ mod journal;
 pub mod keys;
 mod lock;
 mod opt_out;
+mod pending;
 mod recent;
 mod settings;
 mod store;

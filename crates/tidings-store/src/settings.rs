@@ -45,6 +45,10 @@ pub struct StoreSettings {
     /// 256 MiB; other values count as the nearest. Default 12 MiB. Up to four times as much is in memory
     /// at once. Less means more merging, more means a longer start.
     pub memtable_bytes: u64,
+    /// Pending pairs that are kept in memory, of 65 to 130 bytes each, at least 64. Default 50,000. Of more
+    /// those that have waited for longest get a row each. More also means a longer start, by up to a
+    /// microsecond for each.
+    pub pending_pairs: usize,
     /// Go on where acknowledged commits are missing, see [`crate::StoreError::Lost`]. Default false. What
     /// is missing is lost: events of users whose senders were told that they are safe.
     pub dangerous_allow_loss: bool,
@@ -56,6 +60,7 @@ impl Default for StoreSettings {
             recent_bytes: 80 * 1024 * 1024,
             cache_bytes: 16 * MIB,
             memtable_bytes: 12 * MIB,
+            pending_pairs: 50_000,
             dangerous_allow_loss: false,
         }
     }
@@ -65,6 +70,11 @@ impl StoreSettings {
     /// At how many bytes a new memtable is begun.
     pub(crate) fn memtable_bytes(&self) -> u64 {
         self.memtable_bytes.clamp(64 * KIB, 256 * MIB)
+    }
+
+    /// How many pending pairs are kept in memory.
+    pub(crate) fn pending_pairs(&self) -> usize {
+        self.pending_pairs.max(64)
     }
 
     pub(crate) fn database(&self, path: &Path) -> DatabaseBuilder<Database> {

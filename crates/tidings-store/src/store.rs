@@ -24,6 +24,7 @@ use crate::{
     keys,
     lock::Lock,
     opt_out::OptOutKey,
+    pending::{Bounds, PendingLog},
     recent::Recent,
     settings::StoreSettings,
     upgrade::upgrade,
@@ -31,7 +32,7 @@ use crate::{
 use std::{
     fmt,
     fs::DirBuilder,
-    ops::Deref,
+    ops::{Bound, Deref},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
@@ -46,7 +47,7 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The format of a data directory that this version writes, and the newest that it reads. Older ones are
 /// brought up to it at opening.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The durable state of one process.
 ///
@@ -57,6 +58,7 @@ pub struct Store {
     /// `None` while it is opened again, when nobody else gets at it, and after that has failed.
     backend: RwLock<Option<Backend>>,
     recent: Recent,
+    pending: Mutex<PendingLog>,
     writer: Mutex<Writer>,
     /// Apart from the writer, which is locked for as long as a sync takes.
     head: Mutex<Head>,
@@ -141,6 +143,7 @@ impl Store {
         };
         let acknowledged = acknowledged.unwrap_or_default();
         let (backend, found) = open_database(dir, settings, acknowledged.head, &mut recovery)?;
+        let pending = read_pending_log(&backend, settings)?;
         let head = found.head;
         let epoch = found.epoch.max(acknowledged.epoch).saturating_add(1);
 
@@ -153,6 +156,7 @@ impl Store {
         Ok(Self {
             backend: RwLock::new(Some(backend)),
             recent: Recent::new(settings.recent_bytes),
+            pending: Mutex::new(pending),
             writer: Mutex::new(Writer {
                 head_file,
                 failed: None,
@@ -203,9 +207,19 @@ impl Store {
         // The second row marks a batch that does not follow the one before it in the journal.
         let (alone, both) = (&rows[..1], &rows[..]);
         let rows = if is_repeated { both } else { alone };
-        let written = self.backend().and_then(|open| open.write(batch, rows));
-        if let Err(error) = written.and_then(|()| writer.head_file.write(record)) {
-            return Err(self.failed(&mut writer, error));
+        let written = self.backend().and_then(|open| {
+            let read = |key: &[u8]| Ok(open.get(key)?.map(|row| row.to_vec()));
+            let plan = lock(&self.pending).plan(head.seq, batch, read)?;
+            let others = batch
+                .operations()
+                .filter(|operation| operation.key.first() != Some(&keys::PENDING));
+            open.write_operations(others.chain(plan.operations()), rows)?;
+            writer.head_file.write(record)?;
+            Ok(plan)
+        });
+        match written {
+            Ok(plan) => lock(&self.pending).apply(plan),
+            Err(error) => return Err(self.failed(&mut writer, error)),
         }
         self.recent.committed(batch);
         *lock(&self.head) = head;
@@ -363,6 +377,15 @@ fn open_database(
         recovery.upgraded_from = Some(format);
     }
     Ok((backend, found))
+}
+
+/// The pairs that are pending by the log.
+fn read_pending_log(backend: &Backend, settings: &StoreSettings) -> Result<PendingLog, StoreError> {
+    let mut log = PendingLog::new(Bounds::of_pairs(settings.pending_pairs()));
+    let start = [keys::PENDING_LOG];
+    let (start, end) = (Bound::Included(&start[..]), keys::prefix_end(&start));
+    backend.scan(start, &end, usize::MAX, |key, value| log.replay(key, value))?;
+    Ok(log)
 }
 
 /// The rows of the store itself in a new directory.

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | 1 | 2 | the row of a declared id held the newest device alone, and outlived the link: rows are made anew from the profiles, whose linked ids are the truth |
 //! | 2 | 3 | the profile of a deleted device stayed, with nothing in it but the flag: a mark takes its place |
+//! | 3 | 4 | every pending pair had a row of its own: nothing is to be done, they are read as they are |
 //!
 //! Invariant: the format is counted up by the last write. An upgrade that is cut short begins anew,
 //! and comes to the same rows.
@@ -30,7 +31,8 @@ const PAGE: usize = 1_000;
 /// When the database cannot be read or written, or a profile is damaged.
 ///
 /// # Cost
-/// Reads every profile, from format 1 twice, and then writes the row of every linked id.
+/// Reads every profile, from format 1 twice and from format 3 never; from format 1 it writes the row of
+/// every linked id.
 pub(crate) fn upgrade(backend: &Backend, found: u32) -> Result<(), StoreError> {
     // Without a head: it says how far commits go, and these are none.
     let write = |batch: &Batch| backend.write(batch, &[]);
@@ -44,13 +46,15 @@ pub(crate) fn upgrade(backend: &Backend, found: u32) -> Result<(), StoreError> {
             write(&links_of_page(backend, page)?)
         })?;
     }
-    // Before the first mark, which it makes.
-    let mut batch = Batch::new();
-    let key = opt_out_key(backend, &mut batch)?;
-    write(&batch)?;
-    pages(backend, keys::PROFILE, |page| {
-        write(&marks_of_page(&key, page)?)
-    })?;
+    if found < 3 {
+        // Before the first mark, which it makes.
+        let mut batch = Batch::new();
+        let key = opt_out_key(backend, &mut batch)?;
+        write(&batch)?;
+        pages(backend, keys::PROFILE, |page| {
+            write(&marks_of_page(&key, page)?)
+        })?;
+    }
     let mut batch = Batch::new();
     batch.put_meta(keys::FORMAT, &crate::FORMAT.to_le_bytes());
     write(&batch)

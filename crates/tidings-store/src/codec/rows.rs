@@ -112,10 +112,17 @@ impl PendingRow {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         reader.version(VERSION)?;
-        let seq = reader.u64("pending seq")?;
-        let since = Timestamp(reader.i64("pending since")?);
+        let row = Self::read(&mut reader)?;
         reader.end("pending pair")?;
-        Ok(Self { seq, since })
+        Ok(row)
+    }
+
+    /// Reads it where it is part of another row.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            seq: reader.u64("pending seq")?,
+            since: Timestamp(reader.i64("pending since")?),
+        })
     }
 }
 

