@@ -1,7 +1,7 @@
 //! The working set of the engine: rows that were read last, and all rows whose write is not durable yet.
 //!
 //! A row stays until as many others were read after it as there is room for; that it is used meanwhile
-//! does not keep it longer. So a profile that waits for its message is there when that is built, however
+//! does not keep it longer, but for one that is written in that very moment. So a profile that waits for its message is there when that is built, however
 //! many others are told before. A row is dropped only once every commit that may have written it is
 //! durable, since until then the store would answer with an older one.
 //!
@@ -18,11 +18,12 @@ use tidings_model::planted::{self, Planted};
 
 #[derive(Debug)]
 pub(crate) struct Cache<K, V> {
-    /// Where rows are, by key.
-    places: HashTable<usize>,
-    rows: Vec<Row<K, V>>,
-    /// Where the next row goes, once there is no room for more.
-    next: usize,
+    /// The number of each row, by its key.
+    numbers: HashTable<u64>,
+    /// The one that was read first comes first; their numbers follow each other.
+    rows: VecDeque<Row<K, V>>,
+    /// The number of the first row.
+    first: u64,
     rows_max: usize,
     hasher: RandomState,
     /// Counts the commits, from 1.
@@ -41,13 +42,16 @@ struct Row<K, V> {
     step: u64,
 }
 
+/// Rows that are looked at for each one that comes: more than one, so that rows beyond the room go.
+const LEAVING_PER_ROW: usize = 2;
+
 impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     /// A cache of about `rows_max` rows.
     pub(crate) fn new(rows_max: usize) -> Self {
         Self {
-            places: HashTable::new(),
-            rows: Vec::new(),
-            next: 0,
+            numbers: HashTable::new(),
+            rows: VecDeque::new(),
+            first: 0,
             rows_max: rows_max.max(1),
             hasher: RandomState::default(),
             step: 1,
@@ -63,28 +67,27 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         load: impl FnOnce() -> Result<V, E>,
     ) -> Result<&mut V, E> {
         let hash = self.hasher.hash_one(key);
-        let place = match self.find(hash, key) {
-            Some(place) => place,
+        let at = match self.find(hash, key) {
+            Some(at) => at,
             None => {
-                let row = Row {
-                    key: key.clone(),
-                    value: load()?,
-                    step: self.step,
-                };
-                self.insert(hash, row)
+                let value = load()?;
+                self.make_room(LEAVING_PER_ROW);
+                let (key, step) = (key.clone(), self.step);
+                self.push(hash, Row { key, value, step });
+                self.rows.len() - 1
             }
         };
         let step = self.step;
-        #[expect(clippy::indexing_slicing, reason = "found or inserted just above")]
-        let row = &mut self.rows[place];
+        #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
+        let row = &mut self.rows[at];
         row.step = step;
         Ok(&mut row.value)
     }
 
     /// The row if it is here.
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let place = self.find(self.hasher.hash_one(key), key)?;
-        let row = self.rows.get_mut(place)?;
+        let at = self.find(self.hasher.hash_one(key), key)?;
+        let row = self.rows.get_mut(at)?;
         row.step = self.step;
         Some(&mut row.value)
     }
@@ -106,77 +109,55 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
             self.durable_step = *step;
             self.steps.pop_front();
         }
-        for _ in 0..LEAVING_PER_COMMIT {
-            if self.rows.len() <= self.rows_max || !self.drop_next() {
-                break;
+        self.make_room(LEAVING_PER_COMMIT);
+    }
+
+    /// Looks at up to so many of the first rows while there are more than there is room for: drops those
+    /// that may go, and puts the others behind all, since one that is always in use must not keep all the
+    /// rest.
+    fn make_room(&mut self, rows: usize) {
+        for _ in 0..rows {
+            if self.rows.len() <= self.rows_max {
+                return;
+            }
+            let Some(row) = self.rows.pop_front() else {
+                return;
+            };
+            let (hash, number) = (self.hasher.hash_one(&row.key), self.first);
+            self.first += 1;
+            if let Ok(entry) = self.numbers.find_entry(hash, |other| *other == number) {
+                entry.remove();
+            }
+            if row.step > self.durable_step {
+                self.push(hash, row);
             }
         }
     }
 
+    fn push(&mut self, hash: u64, row: Row<K, V>) {
+        self.rows.push_back(row);
+        let (rows, first, hasher) = (&self.rows, self.first, &self.hasher);
+        let number = first + rows.len() as u64 - 1;
+        let hash_of = |number: &u64| {
+            let row = rows.get(index(first, *number));
+            row.map_or(0, |row| hasher.hash_one(&row.key))
+        };
+        self.numbers.insert_unique(hash, number, hash_of);
+    }
+
+    /// Where the row is among all.
     fn find(&self, hash: u64, key: &K) -> Option<usize> {
-        let is_it = |place: &usize| self.rows.get(*place).is_some_and(|row| row.key == *key);
-        self.places.find(hash, is_it).copied()
-    }
-
-    /// Puts a row that is not here in the place of the oldest, or behind all others.
-    fn insert(&mut self, hash: u64, row: Row<K, V>) -> usize {
-        let durable_step = self.durable_step;
-        self.next = if self.next < self.rows.len() {
-            self.next
-        } else {
-            0
+        let is_it = |number: &u64| {
+            let row = self.rows.get(index(self.first, *number));
+            row.is_some_and(|row| row.key == *key)
         };
-        let full = self.rows.len() >= self.rows_max;
-        let oldest = self.rows.get_mut(self.next);
-        let place = match oldest.filter(|oldest| full && oldest.step <= durable_step) {
-            Some(oldest) => {
-                let left = std::mem::replace(oldest, row);
-                let place = self.next;
-                self.next += 1;
-                self.forget(&left.key, place);
-                place
-            }
-            None => {
-                self.rows.push(row);
-                self.rows.len() - 1
-            }
-        };
-        let (rows, hasher) = (&self.rows, &self.hasher);
-        let hash_of = |place: &usize| rows.get(*place).map_or(0, |row| hasher.hash_one(&row.key));
-        self.places.insert_unique(hash, place, hash_of);
-        place
+        let number = self.numbers.find(hash, is_it)?;
+        Some(index(self.first, *number))
     }
+}
 
-    /// Drops the oldest row if it may go; the last one takes its place.
-    fn drop_next(&mut self) -> bool {
-        self.next = if self.next < self.rows.len() {
-            self.next
-        } else {
-            0
-        };
-        let place = self.next;
-        let oldest = self.rows.get(place);
-        if oldest.is_none_or(|oldest| oldest.step > self.durable_step) {
-            return false;
-        }
-        let left = self.rows.swap_remove(place);
-        self.forget(&left.key, place);
-        if let Some(moved) = self.rows.get(place) {
-            let (hash, from) = (self.hasher.hash_one(&moved.key), self.rows.len());
-            if let Some(at) = self.places.find_mut(hash, |at| *at == from) {
-                *at = place;
-            }
-        }
-        true
-    }
-
-    /// The row of this key is in this place no more.
-    fn forget(&mut self, key: &K, place: usize) {
-        let hash = self.hasher.hash_one(key);
-        if let Ok(entry) = self.places.find_entry(hash, |at| *at == place) {
-            entry.remove();
-        }
-    }
+fn index(first: u64, number: u64) -> usize {
+    usize::try_from(number.wrapping_sub(first)).unwrap_or(usize::MAX)
 }
 
 /// Rows beyond the room that go after a commit, so that many at once do not stall everything that waits
@@ -188,10 +169,13 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
+    fn load(n: u32) -> impl FnOnce() -> Result<u32, ()> {
+        move || Ok(n)
+    }
+
     #[test]
     fn a_row_stays_until_there_is_no_room() {
         let mut cache = Cache::new(3);
-        let load = |n: u32| move || Ok::<_, ()>(n);
         for (n, key) in (1..).zip(["a", "b", "c"]) {
             cache.get_or_load(&key, load(n)).unwrap();
             cache.turn(u64::from(n), u64::from(n));
@@ -200,32 +184,54 @@ mod tests {
         assert_eq!(cache.get_or_load(&"a", load(99)), Ok(&mut 1));
         cache.turn(4, 4);
         cache.get_or_load(&"d", load(4)).unwrap();
-        assert_eq!(cache.get_or_load(&"b", load(99)), Ok(&mut 2));
-        assert_eq!(cache.get_or_load(&"c", load(99)), Ok(&mut 3));
+        cache.turn(5, 5);
         assert_eq!(cache.get_mut(&"a"), None);
+        for (n, key) in (2..).zip(["b", "c", "d"]) {
+            assert_eq!(cache.get_or_load(&key, load(99)), Ok(&mut n.clone()));
+        }
         assert_eq!(cache.rows.len(), 3);
     }
 
     #[test]
     fn a_row_is_kept_until_its_write_is_durable() {
         let mut cache = Cache::new(2);
-        let load = |n: u32| move || Ok::<_, ()>(n);
         *cache.get_or_load(&"a", load(1)).unwrap() = 10;
         cache.turn(11, 10);
         *cache.get_or_load(&"b", load(2)).unwrap() = 20;
         cache.turn(12, 10);
         // Commit 11 wrote `a` and is not durable, so `a` must still be here.
         cache.get_or_load(&"c", load(3)).unwrap();
+        cache.turn(13, 10);
         assert_eq!(cache.get_or_load(&"a", load(99)), Ok(&mut 10));
-        cache.turn(13, 11);
-        // And commit 13 may have written it again.
+        cache.turn(14, 13);
+        // And commit 14 may have written it again. The others go.
         cache.get_or_load(&"d", load(4)).unwrap();
+        cache.turn(15, 13);
         assert_eq!(cache.get_or_load(&"a", load(99)), Ok(&mut 10));
-        cache.turn(14, 14);
-        cache.get_or_load(&"e", load(5)).unwrap();
+        cache.turn(16, 16);
+        for (key, n) in [("e", 5), ("f", 6), ("g", 7)] {
+            cache.get_or_load(&key, load(n)).unwrap();
+            cache.turn(16, 16);
+        }
         assert_eq!(cache.get_or_load(&"a", load(99)), Ok(&mut 99));
-        cache.turn(14, 14);
-        assert!(cache.rows.len() <= 2, "{}", cache.rows.len());
+        assert!(cache.rows.len() <= 3, "{}", cache.rows.len());
+    }
+
+    #[test]
+    fn a_row_that_is_always_in_use_keeps_no_other() {
+        let mut cache = Cache::new(10);
+        for n in 0..1_000 {
+            cache.get_or_load(&0, load(0)).unwrap();
+            cache.get_or_load(&n, load(n)).unwrap();
+            cache.turn(u64::from(n), u64::from(n).saturating_sub(2));
+            assert!(cache.rows.len() <= 10 + 4, "{}", cache.rows.len());
+            // Those that came last are there.
+            assert!(
+                (n.saturating_sub(5)..=n)
+                    .all(|n| cache.find(cache.hasher.hash_one(n), &n).is_some())
+            );
+        }
+        assert_eq!(cache.rows.len(), cache.numbers.len());
     }
 
     #[test]
@@ -233,7 +239,7 @@ mod tests {
         let mut cache = Cache::new(10);
         let mut values = BTreeMap::new();
         for n in 0..2_000 {
-            *cache.get_or_load(&n, || Ok::<_, ()>(n)).unwrap() += 1;
+            *cache.get_or_load(&n, load(n)).unwrap() += 1;
             values.insert(n, n + 1);
         }
         cache.turn(1, 0);
@@ -243,11 +249,11 @@ mod tests {
             cache.turn(commit, commit);
             assert!(before - cache.rows.len() <= LEAVING_PER_COMMIT);
             for (key, value) in &values {
-                let place = cache.find(cache.hasher.hash_one(key), key);
-                let row = place.and_then(|place| cache.rows.get(place));
+                let at = cache.find(cache.hasher.hash_one(key), key);
+                let row = at.and_then(|at| cache.rows.get(at));
                 assert!(row.is_none_or(|row| row.value == *value));
             }
         }
-        assert_eq!((cache.rows.len(), cache.places.len()), (10, 10));
+        assert_eq!((cache.rows.len(), cache.numbers.len()), (10, 10));
     }
 }
