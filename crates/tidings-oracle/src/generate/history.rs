@@ -4,7 +4,7 @@ use super::{Random, catalog, export, rule};
 use crate::{Features, Happening, Version, What};
 use std::{collections::BTreeSet, sync::Arc};
 use tidings_model::{
-    AuthState, Catalog, DeclaredId, DeviceUuid, Event, Mapping, RegionId, Status, Timestamp,
+    AuthState, Catalog, DeclaredId, DeviceUuid, Event, Mapping, RegionId, Status, Timestamp, Trait,
     TraitId, TraitKind,
 };
 
@@ -44,6 +44,11 @@ pub(super) fn history(
             14..17 if features.restarts && features.catalog => {
                 let uuid = random.pick(&devices).clone();
                 version = unmapped_about_restart(random, &version, uuid, &mut at, &mut happenings);
+                continue;
+            }
+            17 if features.catalog => {
+                let uuid = random.pick(&devices).clone();
+                longer_life(random, &version, uuid, &mut at, &mut happenings);
                 continue;
             }
             _ => {
@@ -249,6 +254,61 @@ fn unmapped_about_restart(
         happenings.push(happening);
     }
     resumed
+}
+
+/// A trait that no rule reads runs out, and then a version lets it live longer and has a rule read it. The
+/// catalog comes back as it was.
+fn longer_life(
+    random: &mut Random,
+    version: &Arc<Version>,
+    uuid: DeviceUuid,
+    at: &mut Timestamp,
+    happenings: &mut Vec<Happening>,
+) {
+    let catalog = &version.catalog;
+    let counted = |one: &&Trait| version.counted(one.id) == [one.id];
+    let traits: Vec<&Trait> = catalog.traits.iter().filter(counted).collect();
+    let mortal: Vec<&Trait> = traits
+        .iter()
+        .copied()
+        .filter(|one| one.ttl_days > 0)
+        .collect();
+    if mortal.is_empty() || traits.len() < 2 {
+        return;
+    }
+    let (id, days) = {
+        let one = random.pick(&mortal);
+        (one.id, i64::from(one.ttl_days))
+    };
+    let others = traits.iter().map(|one| one.id).filter(|other| *other != id);
+    let other = *random.pick(&others.collect::<Vec<_>>());
+    let read_by_all = |trait_id: TraitId| {
+        let mut catalog = version.catalog.clone();
+        for segment in &mut catalog.segments {
+            segment.rule = format!("{trait_id}T");
+        }
+        catalog
+    };
+    let mut longer = read_by_all(id);
+    for one in longer.traits.iter_mut().filter(|one| one.id == id) {
+        one.ttl_days = random.pick(&[0, one.ttl_days + 40]).min(&120).to_owned();
+    }
+    let (Ok(unread), Ok(longer)) = (Version::new(read_by_all(other)), Version::new(longer)) else {
+        return;
+    };
+    let event = Event {
+        uuid: Some(uuid),
+        traits: vec![id],
+        ..Event::default()
+    };
+    let mut add = |at: Timestamp, what| happenings.push(Happening { at, what });
+    add(*at, What::Catalog(Arc::new(unread)));
+    let time = Some(*at);
+    add(*at, What::Event(Box::new(Event { time, ..event })));
+    *at = at.plus_seconds((days + random.between(0, 2)) * DAY);
+    add(*at, What::Catalog(Arc::new(longer)));
+    *at = at.plus_seconds(*random.pick(&[1, 61, DAY]));
+    add(*at, What::Catalog(Arc::clone(version)));
 }
 
 /// The catalog with one thing changed.

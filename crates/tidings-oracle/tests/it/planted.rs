@@ -32,7 +32,7 @@ const FAULTS: &[Planted] = &[
     Planted::EarlierRunForgotten,
 ];
 /// A fault must be found within so many histories.
-const HISTORIES: u64 = 4_000;
+const HISTORIES: u64 = 20_000;
 /// Histories that must be told alike when none is at work.
 const HISTORIES_WITHOUT: u64 = 500;
 
