@@ -723,3 +723,21 @@ destinations:
     assert_eq!(difference(&case), None);
     assert_eq!(messages(&case), []);
 }
+
+/// An id was declared again by the device that it led to, which is written once a day; then an event came late
+/// that another device had declared it in between, and it led to that one.
+#[test]
+fn a_late_link_is_older_than_one_that_was_made_again() {
+    let yaml = "data_sources: [ { id: 102, name: a, kind: cookie } ]";
+    let lines = r#"
+        {"time":"2016-04-03T00:00:57Z","uuid":"DEVICE","ids":[{"data_source":102,"id":"y"}]}
+        {"time":"2016-04-03T23:59:58Z","uuid":"DEVICE","ids":[{"data_source":102,"id":"y"}]}
+        {"time":"2016-04-03T10:31:27Z","uuid":"7","ids":[{"data_source":102,"id":"y"}]}
+        {"time":"2016-04-07T23:59:59Z","ids":[{"data_source":102,"id":"y"}]}
+    "#;
+    let mut case = case(FEATURES, yaml, lines, "2016-04-08T00:00:00Z");
+    case.happenings[2].at = at("2016-04-04T01:11:54Z");
+    if let Some(difference) = difference(&case) {
+        panic!("{}", report(0, &case, &difference));
+    }
+}

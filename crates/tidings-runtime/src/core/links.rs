@@ -77,6 +77,12 @@ impl Core {
         for declared in &event.ids {
             let key = (declared.data_source, declared.id.clone());
             let links = &mut known_id(&mut self.links, &key, rows)?.links;
+            if let Some(newest) = links.last_mut().filter(|link| may_be_newer(link, uuid, at)) {
+                let profile = &load(&mut self.profiles, &newest.uuid, rows)?.profile;
+                let mut ids = profile.ids.iter();
+                let linked = ids.find(|id| id.data_source == key.0 && id.id == key.1);
+                newest.at = linked.map_or(newest.at, |id| newest.at.max(id.linked_at));
+            }
             if !add(links, uuid, at) {
                 continue;
             }
@@ -139,6 +145,12 @@ pub(super) fn newest<R: Rows>(
         }
     }
     Ok(None)
+}
+
+/// Whether the newest link may have been made again after `at`, when another device made one: its time is
+/// that of the first on its day, see [`add`].
+fn may_be_newer(newest: &Link, uuid: &DeviceUuid, at: Timestamp) -> bool {
+    newest.uuid != *uuid && newest.at <= at && newest.at.day() == at.day()
 }
 
 /// Adds a link, or makes it newer; true if that is to be written.
