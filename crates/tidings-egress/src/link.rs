@@ -140,11 +140,12 @@ impl Link {
         trace.enter(Phase::Response);
         result.map_err(|mut error| match error.take_message() {
             Some(message) => {
-                // Bytes that came before the request cannot be its response.
-                let class = if self.meter.read_any() {
-                    FailureClass::ResponseMalformed
-                } else {
-                    FailureClass::ClosedBeforeRequest
+                // An alert to the end of the handshake, which was over for us. Bytes that came before the
+                // request cannot be its response.
+                let class = match tls::class_in(error.error()) {
+                    Some(class) => class,
+                    None if self.meter.read_any() => FailureClass::ResponseMalformed,
+                    None => FailureClass::ClosedBeforeRequest,
                 };
                 let failure = Failure::of(class, error.error());
                 SendError::NotSent(Box::new(message), failure)
