@@ -45,7 +45,7 @@ pub struct StoreSettings {
     /// 256 MiB; other values count as the nearest. Default 12 MiB. Up to four times as much is in memory
     /// at once. Less means more merging, more means a longer start.
     pub memtable_bytes: u64,
-    /// Pending pairs that are kept in memory, of 65 to 130 bytes each, at least 64. Default 50,000. Of more
+    /// Pending pairs that are kept in memory, of 65 to 130 bytes each, at least 64. Default 25,000. Of more
     /// those that have waited for longest get a row each. More also means a longer start, by up to a
     /// microsecond for each.
     pub pending_pairs: usize,
@@ -60,7 +60,7 @@ impl Default for StoreSettings {
             recent_bytes: 80 * 1024 * 1024,
             cache_bytes: 16 * MIB,
             memtable_bytes: 12 * MIB,
-            pending_pairs: 50_000,
+            pending_pairs: 25_000,
             dangerous_allow_loss: false,
         }
     }
