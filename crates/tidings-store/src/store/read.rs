@@ -133,8 +133,9 @@ impl Store {
     /// When the database cannot be read, or one of the rows is damaged.
     ///
     /// # Cost
-    /// Pairs that were deleted lately are passed over one by one, until the backend has merged them
-    /// away: take pages from where the last one ended, not from the first again and again.
+    /// Each page looks at all pairs that are in memory. Pairs whose rows were deleted lately are passed over
+    /// one by one, until the backend has merged them away: take pages from where the last one ended, not
+    /// from the first again and again.
     pub fn pending(
         &self,
         destination: DestinationId,
@@ -144,15 +145,8 @@ impl Store {
         // The log first: a pair that gets a row meanwhile is then found twice, not overlooked.
         let mut prefix = Vec::with_capacity(KEY_BYTES_USUAL);
         keys::put_destination(&mut prefix, keys::PENDING, destination);
-        let mut start = prefix.clone();
-        let start = match after {
-            None => Bound::Included(&start[..]),
-            Some(uuid) => {
-                keys::put_uuid(&mut start, uuid);
-                Bound::Excluded(&start[..])
-            }
-        };
-        let end = keys::prefix_end(&prefix);
+        let (start, end) = (start_after(&prefix, after), keys::prefix_end(&prefix));
+        let start = start.as_ref().map(|key| &key[..]);
         let log = lock(&self.pending).page(start, &end, limit);
         let mut pairs = Vec::with_capacity(log.len());
         for (key, row) in log {
@@ -434,16 +428,9 @@ impl Store {
         limit: usize,
         decode: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut start = prefix.to_vec();
-        let start = match after {
-            None => Bound::Included(&start[..]),
-            Some(uuid) => {
-                keys::put_uuid(&mut start, uuid);
-                Bound::Excluded(&start[..])
-            }
-        };
+        let (start, end) = (start_after(prefix, after), keys::prefix_end(prefix));
+        let start = start.as_ref().map(|key| &key[..]);
         let mut rows = Vec::new();
-        let end = keys::prefix_end(prefix);
         self.backend()?.scan(start, &end, limit, |key, value| {
             rows.push(decode(key, value)?);
             Ok(())
@@ -467,6 +454,16 @@ impl Store {
         })?;
         Ok(count)
     }
+}
+
+/// Where rows begin whose key is `prefix` and a device after `after`.
+fn start_after(prefix: &[u8], after: Option<&DeviceUuid>) -> Bound<Vec<u8>> {
+    let mut start = prefix.to_vec();
+    let Some(uuid) = after else {
+        return Bound::Included(start);
+    };
+    keys::put_uuid(&mut start, uuid);
+    Bound::Excluded(start)
 }
 
 /// Bytes of a key of a device of 38 digits.
