@@ -264,19 +264,26 @@ impl Engine {
             let Some(state) = profile.destinations.get(index) else {
                 return;
             };
-            let pending = state.pending.as_ref().map(|pending| pending.epoch);
             let Some(destination) = catalog.destination(state.id) else {
                 continue;
             };
             batch::assume_told(moment, catalog, destination, profile);
-            let Some(run) = pending.filter(|&run| run != moment.epoch) else {
+            let Some(state) = profile.destinations.get(index) else {
+                return;
+            };
+            let earlier = state.pending.as_ref();
+            let Some(earlier) = earlier.filter(|pending| pending.epoch != moment.epoch) else {
                 continue;
             };
-            let told: Vec<_> = once_ones(moment, catalog, destination, profile, run).collect();
-            let ids = if told.is_empty() {
+            let told = once_ones(moment, catalog, destination, profile, earlier.epoch);
+            let told: Vec<_> = told.collect();
+            let ids: Vec<_> = if told.is_empty() {
                 Vec::new()
             } else {
-                told_under(destination, profile)
+                // Where nothing waited, nothing was on its way.
+                let waited = |id: &&ProfileId| earlier.parts.binary_search(&id.data_source).is_ok();
+                let ids = told_under(destination, profile).filter(waited);
+                ids.map(|id| id.key).collect()
             };
             let Some(state) = profile.destinations.get_mut(index) else {
                 return;
@@ -328,7 +335,7 @@ pub(crate) fn assume_told_by_flight(
     if told.is_empty() {
         return;
     }
-    let ids = told_under(destination, profile);
+    let ids: Vec<_> = told_under(destination, profile).map(|id| id.key).collect();
     let state = profile.destination_mut(destination.id);
     for segment in told {
         insert_sorted(&mut state.told, segment);
@@ -339,12 +346,12 @@ pub(crate) fn assume_told_by_flight(
 }
 
 /// The ids that ones are told under now.
-fn told_under(destination: &CompiledDestination, profile: &Profile) -> Vec<IdKey> {
-    let ids = profile
-        .ids
-        .iter()
-        .filter(|id| destination.tells_in(id.data_source) && gets_ones(destination, profile, id));
-    ids.map(|id| id.key).collect()
+fn told_under<'a>(
+    destination: &'a CompiledDestination,
+    profile: &'a Profile,
+) -> impl Iterator<Item = &'a ProfileId> {
+    let ids = profile.ids.iter();
+    ids.filter(|id| destination.tells_in(id.data_source) && gets_ones(destination, profile, id))
 }
 
 /// Owes a Status 0 of `segment` to every destination that may have been told a 1, under every id

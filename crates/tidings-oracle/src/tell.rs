@@ -319,13 +319,14 @@ impl Device {
         }
     }
 
-    /// The partner may have been told, under every id that gets ones, all that the device is in and that
-    /// one of these catalogs, each in use until some instant, mapped on some day since it entered: also what
-    /// has ended, is paused, blocked or not mapped any more by now, since a departure is told until it is
-    /// acknowledged, whenever that can be.
+    /// The partner may have been told, under every id of the namespaces it waited in that gets ones, all that
+    /// the device is in and that one of these catalogs, each in use until some instant, mapped on some day
+    /// since it entered: also what has ended, is paused, blocked or not mapped any more by now, since a
+    /// departure is told until it is acknowledged, whenever that can be.
     pub(crate) fn take_as_told(
         &mut self,
         destination: &Destination,
+        waited_in: &BTreeSet<DataSourceId>,
         in_use: &[(Arc<Version>, Timestamp)],
     ) {
         let was_mapped_in = |(version, until): &(Arc<Version>, Timestamp), segment: &SegmentId| {
@@ -351,7 +352,8 @@ impl Device {
             return;
         }
         let all = namespaces(destination).into_iter();
-        let ids = all.flat_map(|namespace| self.ids(destination, namespace));
+        let waited_in = all.filter(|namespace| waited_in.contains(namespace));
+        let ids = waited_in.flat_map(|namespace| self.ids(destination, namespace));
         let ids: Vec<PartnerId> = ids
             .filter(|(_, gets_ones)| *gets_ones)
             .map(|(id, _)| id)

@@ -122,12 +122,13 @@ impl Oracle {
         in_use.push((Arc::clone(&version), self.now()));
         for destination in &version.catalog.destinations {
             for (uuid, device) in &mut self.devices {
-                let mut own = self
+                let waiting = self
                     .lanes
                     .iter()
-                    .filter(|((to, _), _)| *to == destination.id);
-                if own.any(|(_, lane)| lane.holds(uuid)) {
-                    device.take_as_told(destination, &in_use);
+                    .filter(|((to, _), lane)| *to == destination.id && lane.holds(uuid));
+                let waited_in: BTreeSet<_> = waiting.map(|((_, one), _)| *one).collect();
+                if !waited_in.is_empty() {
+                    device.take_as_told(destination, &waited_in, &in_use);
                 }
             }
             self.unread.insert(destination.id);

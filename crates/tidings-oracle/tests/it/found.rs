@@ -741,3 +741,49 @@ fn a_late_link_is_older_than_one_that_was_made_again() {
         panic!("{}", report(0, &case, &difference));
     }
 }
+
+/// A pair waited in one namespace; at the restart its device was known under no id, so it got the blank one of
+/// the other namespace, and that was taken for told although nothing can have been on its way there.
+#[test]
+fn an_id_of_a_namespace_in_which_nothing_waited_is_not_told() {
+    let yaml = |unsegment: &str, status: &str, rule: &str| {
+        format!(
+            "
+data_sources:
+  - {{ id: 101, name: a, kind: cookie }}
+  - {{ id: 102, name: b, kind: cookie }}
+traits:
+  - {{ id: 1, name: t, ttl_days: 0 }}
+  - {{ id: 2, name: u, ttl_days: 0 }}
+  - {{ id: 3, name: v, ttl_days: 0 }}
+segments:
+  - {{ id: 300, name: s, rule: '{rule}' }}
+destinations:
+  - {{ id: 11, name: d, client_id: c, url: https://a.example/, id_data_sources: [101, 102],
+      unsynced: blank, unsegment: {unsegment}, status: {status}, mappings: [ {{ segment: 300 }} ] }}
+"
+        )
+    };
+    let first = yaml(
+        "when_seen",
+        "paused",
+        "3T OR 2T AND FREQUENCY([1T] >= 1D) >= 1",
+    );
+    let lines = r#"
+        {"time":"2016-03-14T23:58:52Z","uuid":"DEVICE","ids":[{"data_source":102,"id":"w"}]}
+        {"time":"2016-03-16T23:58:54Z","uuid":"DEVICE","traits":[3]}
+        {"time":"2016-07-16T19:39:22Z","uuid":"DEVICE","traits":[2,1]}
+        {"time":"2016-07-17T19:39:24Z","uuid":"DEVICE","remove_traits":[1]}
+    "#;
+    let mut case = case(FEATURES, &first, lines, "2016-07-17T19:40:25Z");
+    let then = yaml("immediate", "active", "1T");
+    for (time, what) in [
+        ("2016-07-17T07:39:24Z", What::Restart),
+        ("2016-07-17T19:39:24Z", What::Catalog(version(&then))),
+    ] {
+        case.happenings.push(Happening { at: at(time), what });
+    }
+    case.happenings.sort_by_key(|happening| happening.at);
+    assert_eq!(difference(&case), None);
+    assert_eq!(messages(&case), []);
+}
