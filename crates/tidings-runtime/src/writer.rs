@@ -187,6 +187,8 @@ pub(crate) type PrivacyAnswer = (Arc<ActiveCatalog>, PrivacyReport);
 #[derive(Debug, Default)]
 struct Step {
     batch: Batch,
+    /// There is something to commit.
+    writes: bool,
     seq: u64,
     after: Vec<After>,
     hints: Vec<(DestinationId, Vec<Hint>)>,

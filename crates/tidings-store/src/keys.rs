@@ -3,6 +3,7 @@
 //! | key | row |
 //! | --- | --- |
 //! | `p` device | profile |
+//! | `g` commit | profiles that a commit wrote, newer than their own rows, see `profile_log.rs`; 64 bits |
 //! | `q` commit | pairs that a commit made pending, or that it ended, see `pending.rs`; 64 bits |
 //! | `o` destination device | pending pair: the partner has not been told the newest state |
 //! | `u` destination device | undelivered pair |
@@ -37,6 +38,8 @@ use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 
 /// Profiles.
 pub const PROFILE: u8 = b'p';
+/// The log of profiles.
+pub const PROFILE_LOG: u8 = b'g';
 /// Pending pairs that are no longer in the log.
 pub const PENDING: u8 = b'o';
 /// The log of pending pairs.
@@ -156,6 +159,17 @@ pub(crate) fn skip_pair(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let more = if first & TEXT == 0 { 15 } else { first & !TEXT };
     reader.bytes(DEVICE, more.into())?;
     Ok(())
+}
+
+/// Appends the key of a row of the log of profiles.
+pub(crate) fn put_profile_log(out: &mut Vec<u8>, commit: u64) {
+    out.push(PROFILE_LOG);
+    out.extend_from_slice(&commit.to_be_bytes());
+}
+
+/// Reads the commit in the key of a row of the log of profiles.
+pub(crate) fn read_profile_log(key: &[u8]) -> Result<u64, DecodeError> {
+    read_pending_log(key)
 }
 
 /// Appends the key of a row of the log of pending pairs: commits sort in order.

@@ -72,6 +72,7 @@ pub mod keys;
 mod lock;
 mod opt_out;
 mod pending;
+mod profile_log;
 mod recent;
 mod settings;
 mod store;

@@ -15,7 +15,7 @@
 //! The second by a count of commits: what was read from the backend is kept only if none ended meanwhile.
 //! Only rows that are read one by one come here, see [`keys::is_read_alone`]; scans do not look here.
 
-use crate::{batch::Batch, keys};
+use crate::{batch::Operation, keys};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::{
@@ -103,12 +103,12 @@ impl Recent {
         }
     }
 
-    /// Keeps what a commit has written.
-    pub(crate) fn committed(&self, batch: &Batch) {
+    /// Keeps what a commit has made of rows.
+    pub(crate) fn committed<'a>(&self, operations: impl Iterator<Item = Operation<'a>>) {
         for ring in &self.rings {
             lock(ring).commits += 1;
         }
-        for operation in batch.operations() {
+        for operation in operations {
             let Some(&kind) = operation.key.first() else {
                 continue;
             };
@@ -358,6 +358,7 @@ impl fmt::Debug for Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Batch;
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
     use std::collections::BTreeMap;
 
@@ -374,6 +375,10 @@ mod tests {
         batch
     }
 
+    fn commit(recent: &Recent, batch: &Batch) {
+        recent.committed(batch.operations());
+    }
+
     #[track_caller]
     fn check(recent: &Recent, number: u8, expected: Option<usize>) {
         let found = recent.find(&[keys::PROFILE, number]);
@@ -386,14 +391,14 @@ mod tests {
     fn a_commit_replaces_what_is_known() {
         let recent = Recent::new(1 << 20);
         check(&recent, 7, None);
-        recent.committed(&batch(&[(7, Some(20)), (8, None)]));
+        commit(&recent, &batch(&[(7, Some(20)), (8, None)]));
         check(&recent, 7, Some(20));
         check(&recent, 8, None);
         for bytes in [21, 500, 3, 0] {
-            recent.committed(&batch(&[(7, Some(bytes))]));
+            commit(&recent, &batch(&[(7, Some(bytes))]));
             check(&recent, 7, Some(bytes));
         }
-        recent.committed(&batch(&[(7, None), (8, Some(1))]));
+        commit(&recent, &batch(&[(7, None), (8, Some(1))]));
         check(&recent, 7, None);
         check(&recent, 8, Some(1));
     }
@@ -401,8 +406,8 @@ mod tests {
     #[test]
     fn a_row_that_is_too_large_is_not_known() {
         let recent = Recent::new(RINGS * 1024);
-        recent.committed(&batch(&[(7, Some(20))]));
-        recent.committed(&batch(&[(7, Some(2000))]));
+        commit(&recent, &batch(&[(7, Some(20))]));
+        commit(&recent, &batch(&[(7, Some(2000))]));
         check(&recent, 7, None);
     }
 
@@ -411,7 +416,7 @@ mod tests {
         let recent = Recent::new(1 << 20);
         let key = [keys::PROFILE, 7];
         let before = recent.find(&key).err().unwrap();
-        recent.committed(&Batch::new());
+        commit(&recent, &Batch::new());
         recent.keep(before, &key, b"old");
         check(&recent, 7, None);
         let after = recent.find(&key).err().unwrap();
@@ -423,7 +428,10 @@ mod tests {
     fn rows_that_grow_take_little_more_than_they_need() {
         let recent = Recent::new(RINGS << 20);
         for bytes in 0..1_000 {
-            recent.committed(&batch(&[1, 2, 3, 4].map(|number| (number, Some(bytes)))));
+            commit(
+                &recent,
+                &batch(&[1, 2, 3, 4].map(|number| (number, Some(bytes)))),
+            );
         }
         for number in 1..=4 {
             check(&recent, number, Some(999));
@@ -439,7 +447,7 @@ mod tests {
         let write = |value| {
             let mut batch = Batch::new();
             batch.put_meta(&key, value);
-            recent.committed(&batch);
+            commit(&recent, &batch);
         };
         write(b"one");
         let before = recent.find(&key).err().unwrap();
@@ -453,7 +461,7 @@ mod tests {
         let recent = Recent::new(1 << 20);
         let mut batch = Batch::new();
         batch.put_meta(b"m/head", b"7");
-        recent.committed(&batch);
+        commit(&recent, &batch);
         assert!(recent.find(b"m/head").is_err());
     }
 
@@ -485,7 +493,7 @@ mod tests {
             let recent = Recent::new(RINGS * 2048);
             let mut written = BTreeMap::new();
             for (number, value) in writes {
-                recent.committed(&batch(&[(number, value)]));
+                commit(&recent, &batch(&[(number, value)]));
                 written.insert(number, value);
                 for (number, value) in &written {
                     if let Ok(found) = recent.find(&[keys::PROFILE, *number]) {

@@ -36,8 +36,12 @@ const BACKEND_MEMTABLE_BYTES: u64 = 1024 * MIB;
 /// How a store is opened. All of it may change with every start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// Bytes of memory for rows that were read or written lately, and their keys. Default 80 MiB, some
-    /// 250,000 profiles. What is found there costs a tenth of what reading it from the tables costs.
+    /// Bytes of memory for profiles that were written lately, of some 250 bytes each. Default 48 MiB. Up to
+    /// twice as much of the disk is taken by them besides their own rows, which are written when they have not
+    /// changed for so long that others need their place. More also means a longer start: up to a second for
+    /// 256 MiB.
+    pub profile_log_bytes: usize,
+    /// Bytes of memory for other rows that were read or written lately, and their keys. Default 20 MiB. What is found there costs a tenth of what reading it from the tables costs.
     pub recent_bytes: usize,
     /// Bytes of memory for parts of tables that were read lately. Default 16 MiB.
     pub cache_bytes: u64,
@@ -57,7 +61,8 @@ pub struct StoreSettings {
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
-            recent_bytes: 80 * 1024 * 1024,
+            profile_log_bytes: 48 * 1024 * 1024,
+            recent_bytes: 20 * 1024 * 1024,
             cache_bytes: 16 * MIB,
             memtable_bytes: 12 * MIB,
             pending_pairs: 25_000,

@@ -24,7 +24,8 @@ use crate::{
     keys,
     lock::Lock,
     opt_out::OptOutKey,
-    pending::{Bounds, PendingLog},
+    pending::{self, PendingLog},
+    profile_log::{self, ProfileLog},
     recent::Recent,
     settings::StoreSettings,
     upgrade::upgrade,
@@ -47,7 +48,7 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The format of a data directory that this version writes, and the newest that it reads. Older ones are
 /// brought up to it at opening.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// The durable state of one process.
 ///
@@ -59,6 +60,7 @@ pub struct Store {
     backend: RwLock<Option<Backend>>,
     recent: Recent,
     pending: Mutex<PendingLog>,
+    profile_log: RwLock<ProfileLog>,
     writer: Mutex<Writer>,
     /// Apart from the writer, which is locked for as long as a sync takes.
     head: Mutex<Head>,
@@ -144,6 +146,7 @@ impl Store {
         let acknowledged = acknowledged.unwrap_or_default();
         let (backend, found) = open_database(dir, settings, acknowledged.head, &mut recovery)?;
         let pending = read_pending_log(&backend, settings)?;
+        let profile_log = read_profile_log(&backend, settings)?;
         let head = found.head;
         let epoch = found.epoch.max(acknowledged.epoch).saturating_add(1);
 
@@ -157,6 +160,7 @@ impl Store {
             backend: RwLock::new(Some(backend)),
             recent: Recent::new(settings.recent_bytes),
             pending: Mutex::new(pending),
+            profile_log: RwLock::new(profile_log),
             writer: Mutex::new(Writer {
                 head_file,
                 failed: None,
@@ -209,19 +213,30 @@ impl Store {
         let rows = if is_repeated { both } else { alone };
         let written = self.backend().and_then(|open| {
             let read = |key: &[u8]| Ok(open.get(key)?.map(|row| row.to_vec()));
-            let plan = lock(&self.pending).plan(head.seq, batch, read)?;
-            let others = batch
-                .operations()
-                .filter(|operation| operation.key.first() != Some(&keys::PENDING));
-            open.write_operations(others.chain(plan.operations()), rows)?;
+            let pending = lock(&self.pending).plan(head.seq, batch, read)?;
+            let has_row = |key: &[u8]| self.recent.find(key).is_ok();
+            let profiles = self.profile_log().plan(head.seq, batch, has_row, read)?;
+            let others = profiles
+                .rest(batch.operations())
+                .filter(|operation| operation.key.first() != Some(&keys::PENDING))
+                .chain(profiles.operations());
+            open.write_operations(others.chain(pending.operations()), rows)?;
             writer.head_file.write(record)?;
-            Ok(plan)
+            Ok((pending, profiles))
         });
-        match written {
-            Ok(plan) => lock(&self.pending).apply(plan),
+        let (pending, profiles) = match written {
+            Ok(plans) => plans,
             Err(error) => return Err(self.failed(&mut writer, error)),
-        }
-        self.recent.committed(batch);
+        };
+        lock(&self.pending).apply(pending);
+        self.recent
+            .committed(profiles.rows_after(batch.operations()));
+        let mut log = self
+            .profile_log
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        log.apply(profiles);
+        drop(log);
         *lock(&self.head) = head;
         Ok(head.seq)
     }
@@ -317,6 +332,20 @@ impl Store {
         })
     }
 
+    /// The log of profiles, to read.
+    fn profile_log(&self) -> RwLockReadGuard<'_, ProfileLog> {
+        self.profile_log
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something is left of profiles that were deleted which further commits take away, be they
+    /// empty ones.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.profile_log().is_draining()
+    }
+
     /// The last commit. Does not wait for one that is being written.
     #[must_use]
     pub fn head(&self) -> Head {
@@ -381,11 +410,32 @@ fn open_database(
 
 /// The pairs that are pending by the log.
 fn read_pending_log(backend: &Backend, settings: &StoreSettings) -> Result<PendingLog, StoreError> {
-    let mut log = PendingLog::new(Bounds::of_pairs(settings.pending_pairs()));
-    let start = [keys::PENDING_LOG];
-    let (start, end) = (Bound::Included(&start[..]), keys::prefix_end(&start));
-    backend.scan(start, &end, usize::MAX, |key, value| log.replay(key, value))?;
+    let bounds = pending::Bounds::of_pairs(settings.pending_pairs());
+    let mut log = PendingLog::new(bounds);
+    scan_kind(backend, keys::PENDING_LOG, |key, value| {
+        log.replay(key, value)
+    })?;
     Ok(log)
+}
+
+/// The profiles that are newer in the log than in their rows.
+fn read_profile_log(backend: &Backend, settings: &StoreSettings) -> Result<ProfileLog, StoreError> {
+    let bounds = profile_log::Bounds::of_memory(settings.profile_log_bytes);
+    let mut log = ProfileLog::new(bounds);
+    scan_kind(backend, keys::PROFILE_LOG, |key, value| {
+        log.replay(key, value)
+    })?;
+    Ok(log)
+}
+
+fn scan_kind(
+    backend: &Backend,
+    kind: u8,
+    visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let start = [kind];
+    let (start, end) = (Bound::Included(&start[..]), keys::prefix_end(&start));
+    backend.scan(start, &end, usize::MAX, visit)
 }
 
 /// The rows of the store itself in a new directory.

@@ -5,6 +5,7 @@
 //! | 1 | 2 | the row of a declared id held the newest device alone, and outlived the link: rows are made anew from the profiles, whose linked ids are the truth |
 //! | 2 | 3 | the profile of a deleted device stayed, with nothing in it but the flag: a mark takes its place |
 //! | 3 | 4 | every pending pair had a row of its own: nothing is to be done, they are read as they are |
+//! | 4 | 5 | every profile had its newest state in a row of its own: nothing is to be done |
 //!
 //! Invariant: the format is counted up by the last write. An upgrade that is cut short begins anew,
 //! and comes to the same rows.

@@ -29,7 +29,7 @@ pub(super) fn commit_steps(
 ) -> Result<(), StoreError> {
     for mut step in steps {
         let inboxes = inboxes.load();
-        if !step.batch.is_empty() {
+        if step.writes {
             let seq = commit(store, stats, stopping, &step.batch)?;
             debug_assert_eq!(seq, step.seq, "the engine thread numbers the commits");
             durable.store(seq, Ordering::Release);

@@ -35,6 +35,9 @@ const FORGOTTEN: [RecordKind; 4] = [
     RecordKind::Batches,
 ];
 
+/// How soon the next commit takes away more of what is left of deleted devices.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(10);
+
 pub(super) struct EngineThread {
     pub(super) core: Core,
     pub(super) store: Arc<Store>,
@@ -107,7 +110,10 @@ impl EngineThread {
         submitted: &Receiver<Submission>,
         controls: &Receiver<Control>,
     ) -> Result<(), Stop> {
-        let patience = self.background.patience().min(self.resends.patience());
+        let mut patience = self.background.patience().min(self.resends.patience());
+        if self.store.is_draining() {
+            patience = patience.min(DRAIN_PATIENCE);
+        }
         let arrival = arrival(submitted, controls, patience)?;
         let (first_control, first_submission) = match arrival {
             Arrival::Control(control) => (Some(control), None),
@@ -193,7 +199,9 @@ impl EngineThread {
         let durable = self.durable.load(Ordering::Acquire);
         self.core
             .finish(moment, durable, &*self.store, &mut step.batch);
-        if !step.batch.is_empty() {
+        // A commit without operations takes away what is left of devices that were deleted.
+        step.writes = !step.batch.is_empty() || self.store.is_draining();
+        if step.writes {
             self.seq = moment.seq;
             step.seq = moment.seq;
         }

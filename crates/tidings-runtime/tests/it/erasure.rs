@@ -111,8 +111,11 @@ async fn nothing_of_a_deleted_device_is_left() {
     })
     .await;
     server.stop().await.unwrap();
-    // Otherwise nothing would be proved below: attempts, a link, a profile, a timer.
-    assert_eq!(kinds_left(dir.path()), ("aipt".to_owned(), "ip".to_owned()));
+    // Otherwise nothing would be proved below: attempts, the log of profiles, a link, a profile, a timer.
+    assert_eq!(
+        kinds_left(dir.path()),
+        ("agipt".to_owned(), "gip".to_owned())
+    );
 
     let server = serve(AFTER_BATCH).await.unwrap();
     let body = format!(r#"{{"uuid":"{DEVICE}"}}"#);
@@ -178,7 +181,11 @@ async fn an_unknown_device_that_opts_out_leaves_a_mark() {
 #[test]
 fn only_a_device_without_a_profile_costs_a_second_read() {
     let dir = tempfile::tempdir().unwrap();
-    let open = || Store::open(dir.path(), &StoreSettings::default()).unwrap();
+    let settings = StoreSettings {
+        profile_log_bytes: 0,
+        ..StoreSettings::default()
+    };
+    let open = || Store::open(dir.path(), &settings).unwrap();
     let text = "traits: [{ id: 1, name: A }]\nsegments: [{ id: 10, name: A, rule: 1T }]";
     let active = ActiveCatalog::new(catalog(text), 1, MappingChanges::default());
     let active = Arc::new(active.unwrap());
@@ -207,7 +214,9 @@ fn only_a_device_without_a_profile_costs_a_second_read() {
     let store = open();
     let read = [submit(&store, &mut core), submit(&store, &mut core)];
     assert_eq!(read, [2, 0]);
-    // Another run: neither the core nor the store remembers the row.
+    // The profile gets a row of its own.
+    store.commit(&Batch::new()).unwrap();
+    // Another run: neither the core nor the store remembers it.
     drop(store);
     let mut core = Core::new(active, 100);
     let store = open();

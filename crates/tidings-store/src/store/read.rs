@@ -23,10 +23,11 @@ impl Store {
     pub fn profile(&self, uuid: &DeviceUuid) -> Result<Option<Profile>, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
         keys::put_profile(&mut key, uuid);
-        self.row(&key, |row| {
-            row.map(|value| decode_profile(value).map_err(damaged_profile(uuid)))
-                .transpose()
-        })?
+        let decode = |value: &[u8]| decode_profile(value).map_err(damaged_profile(uuid));
+        if let Some(value) = self.profile_log().get(&key) {
+            return decode(value).map(Some);
+        }
+        self.row(&key, |row| row.map(decode).transpose())?
     }
 
     /// Appends the stored bytes of a device's profile to `out`, for [`crate::codec::decode_profile`];
@@ -37,6 +38,10 @@ impl Store {
     pub fn profile_bytes(&self, uuid: &DeviceUuid, out: &mut Vec<u8>) -> Result<bool, StoreError> {
         let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
         keys::put_profile(&mut key, uuid);
+        if let Some(value) = self.profile_log().get(&key) {
+            out.extend_from_slice(value);
+            return Ok(true);
+        }
         self.row(&key, |row| {
             out.extend_from_slice(row.unwrap_or_default());
             row.is_some()
@@ -53,7 +58,10 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(DeviceUuid, Profile)>, StoreError> {
         let prefix = [keys::PROFILE];
+        // Until the end: a profile that leaves the log meanwhile would be found as its row was before.
+        let log = self.profile_log();
         self.page(&prefix, after, limit, |key, value| {
+            let value = log.get(key).unwrap_or(value);
             let uuid = keys::read_profile(key).map_err(StoreError::corrupt("key of a profile"))?;
             let profile = decode_profile(value).map_err(damaged_profile(&uuid))?;
             Ok((uuid, profile))

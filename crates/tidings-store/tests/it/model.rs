@@ -17,13 +17,14 @@ use tidings_store::{
     Removal, RemovalCause, RemovalKey, Resend, Store, StoreError, StoreSettings, Undelivered,
 };
 
-/// So that pending pairs get rows of their own.
+/// So that pending pairs and profiles get rows of their own.
 fn open(dir: &Path) -> Result<Store, StoreError> {
     let pending_pairs = 0;
     Store::open(
         dir,
         &StoreSettings {
             pending_pairs,
+            profile_log_bytes: 1024,
             ..settings()
         },
     )

@@ -84,9 +84,9 @@ fn check_refused(key: &str, value: Option<&[u8]>, kind: ErrorKind, expected: &st
 fn what_cannot_be_read_is_refused() {
     check_refused(
         "m/format",
-        Some(&5u32.to_le_bytes()),
+        Some(&6u32.to_le_bytes()),
         ErrorKind::Reject,
-        "DIR has format 5, this version of tidings reads up to 4; run the version that wrote it, or a \
+        "DIR has format 6, this version of tidings reads up to 5; run the version that wrote it, or a \
          newer one",
     );
     check_refused(

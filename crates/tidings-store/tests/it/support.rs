@@ -14,6 +14,7 @@ pub(crate) fn settings() -> StoreSettings {
         cache_bytes: 1024 * 1024,
         memtable_bytes: 64 * 1024,
         pending_pairs: 1024,
+        profile_log_bytes: 64 * 1024,
         dangerous_allow_loss: false,
     }
 }
