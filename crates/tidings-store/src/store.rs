@@ -77,6 +77,17 @@ struct Writer {
     /// The first failure: what every later commit answers with.
     failed: Option<StoreError>,
     condition: Condition,
+    /// What a commit was to write that has failed: when it is repeated the same is written, since all of it
+    /// may be there already.
+    planned: Option<Planned>,
+}
+
+/// What the logs make of a batch: what is written, and what is kept of it in memory.
+struct Planned {
+    /// What the commit leads to.
+    head: Head,
+    pending: pending::Plan,
+    profiles: profile_log::Plan,
 }
 
 /// Whether there is room.
@@ -165,6 +176,7 @@ impl Store {
                 head_file,
                 failed: None,
                 condition: Condition::Good,
+                planned: None,
             }),
             head: Mutex::new(head),
             epoch,
@@ -211,34 +223,48 @@ impl Store {
         // The second row marks a batch that does not follow the one before it in the journal.
         let (alone, both) = (&rows[..1], &rows[..]);
         let rows = if is_repeated { both } else { alone };
+        let planned = match writer.planned.take() {
+            Some(planned) if planned.head == head => Ok(planned),
+            _ => self.plan(head, batch),
+        };
+        let planned = planned.map_err(|error| self.failed(&mut writer, error))?;
+        let Planned {
+            pending, profiles, ..
+        } = &planned;
         let written = self.backend().and_then(|open| {
-            let read = |key: &[u8]| Ok(open.get(key)?.map(|row| row.to_vec()));
-            let pending = lock(&self.pending).plan(head.seq, batch, read)?;
-            let has_row = |key: &[u8]| self.recent.find(key).is_ok();
-            let profiles = self.profile_log().plan(head.seq, batch, has_row, read)?;
             let others = profiles
                 .rest(batch.operations())
-                .filter(|operation| operation.key.first() != Some(&keys::PENDING))
-                .chain(profiles.operations());
-            open.write_operations(others.chain(pending.operations()), rows)?;
-            writer.head_file.write(record)?;
-            Ok((pending, profiles))
+                .filter(|operation| operation.key.first() != Some(&keys::PENDING));
+            let of_logs = profiles.operations().chain(pending.operations());
+            open.write_operations(others.chain(of_logs), rows)?;
+            writer.head_file.write(record)
         });
-        let (pending, profiles) = match written {
-            Ok(plans) => plans,
-            Err(error) => return Err(self.failed(&mut writer, error)),
-        };
+        if let Err(error) = written {
+            writer.planned = Some(planned);
+            return Err(self.failed(&mut writer, error));
+        }
+        let Planned {
+            pending, profiles, ..
+        } = planned;
         lock(&self.pending).apply(pending);
-        self.recent
-            .committed(profiles.rows_after(batch.operations()));
-        let mut log = self
-            .profile_log
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        log.apply(profiles);
-        drop(log);
+        let after = profiles.rows_after(batch.operations());
+        self.recent.committed(after);
+        let log = self.profile_log.write();
+        log.unwrap_or_else(PoisonError::into_inner).apply(profiles);
         *lock(&self.head) = head;
         Ok(head.seq)
+    }
+
+    /// What the logs make of the batch.
+    fn plan(&self, head: Head, batch: &Batch) -> Result<Planned, StoreError> {
+        let open = self.backend()?;
+        let read = |key: &[u8]| Ok(open.get(key)?.map(|row| row.to_vec()));
+        let has_row = |key: &[u8]| self.recent.find(key).is_ok();
+        Ok(Planned {
+            head,
+            pending: lock(&self.pending).plan(head.seq, batch, read)?,
+            profiles: self.profile_log().plan(head.seq, batch, has_row, read)?,
+        })
     }
 
     /// Sees to it that a write can be begun. `head` is what the commit will lead to. Returns how far the

@@ -1,10 +1,10 @@
 //! Writes that fail: a full disk is waited for, anything else ends the store until it is opened again.
 
 use super::*;
-use crate::{ErrorKind, backend::FailAt};
+use crate::{ErrorKind, PendingRow, backend::FailAt};
 use std::io;
 use tidings_engine::Profile;
-use tidings_model::DeviceUuid;
+use tidings_model::{DestinationId, DeviceUuid, Timestamp};
 
 fn uuid(number: u128) -> DeviceUuid {
     DeviceUuid::from_number(number).unwrap()
@@ -60,6 +60,43 @@ fn a_full_disk_ends_nothing() {
         check_full(FailAt::Write, kind);
         check_full(FailAt::Sync, kind);
     }
+}
+
+/// A commit that takes rows of a log away, repeated when all of it is on disk already.
+#[test]
+fn what_a_full_disk_has_taken_is_written_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = StoreSettings {
+        profile_log_bytes: 0,
+        ..StoreSettings::default()
+    };
+    let store = Store::open(dir.path(), &settings).unwrap();
+    let (destination, pending) = (
+        DestinationId(7),
+        PendingRow {
+            seq: 2,
+            since: Timestamp(0),
+        },
+    );
+    store.commit(&batch(1)).unwrap();
+    let mut logged = batch(1);
+    logged.put_profile(&uuid(2), &Profile::default());
+    logged.put_pending(destination, &uuid(1), &pending);
+    store.commit(&logged).unwrap();
+    fail(&store, FailAt::Sync, io::ErrorKind::StorageFull);
+    let mut deleted = batch(3);
+    deleted.delete_profile(&uuid(2));
+    let error = store.commit(&deleted).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    assert_eq!(store.commit(&deleted).unwrap(), 3);
+    let check = |store: &Store| {
+        assert_eq!(profiles(store), [1, 3]);
+        let pairs = store.pending(destination, None, 10).unwrap();
+        assert_eq!(pairs, [(uuid(1), pending)]);
+    };
+    check(&store);
+    drop(store);
+    check(&open(dir.path()));
 }
 
 #[test]
