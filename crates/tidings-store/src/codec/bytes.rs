@@ -41,15 +41,42 @@ pub enum Problem {
 }
 
 /// Appends `value` as a varint: 1 byte below 128, at most 10.
-pub(crate) fn put_u64(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
+#[inline]
+pub(crate) fn put_u64(out: &mut Vec<u8>, value: u64) {
+    // Most numbers take one byte.
+    if value < 0x80 {
+        out.push(value.to_le_bytes()[0]);
+    } else {
+        put_long(out, value);
     }
-    out.push(value.to_le_bytes()[0]);
 }
 
+/// A varint of more than one byte, for which room is asked for once.
+#[inline(never)]
+fn put_long(out: &mut Vec<u8>, mut value: u64) {
+    let (first, second) = (value.to_le_bytes()[0] | 0x80, value >> 7);
+    if second < 0x80 {
+        out.extend_from_slice(&[first, second.to_le_bytes()[0]]);
+        return;
+    }
+    let (mut bytes, mut length) = ([0; VARINT_BYTES_MAX], 1);
+    for byte in &mut bytes {
+        *byte = value.to_le_bytes()[0] | 0x80;
+        value >>= 7;
+        if value == 0 {
+            *byte &= 0x7f;
+            break;
+        }
+        length += 1;
+    }
+    out.extend_from_slice(bytes.get(..length).unwrap_or_default());
+}
+
+/// 64 bits, seven a byte.
+const VARINT_BYTES_MAX: usize = 10;
+
 /// Appends `value` as a folded varint: 1 byte from -64 to 63, at most 10.
+#[inline]
 pub(crate) fn put_i64(out: &mut Vec<u8>, value: i64) {
     put_u64(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
 }
@@ -96,6 +123,7 @@ impl<'a> Reader<'a> {
         self.bytes.get(offset..self.offset).unwrap_or_default()
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         let byte = self.bytes.get(self.offset).copied();
         let byte = byte.ok_or_else(|| self.fail(field, Problem::CutShort))?;
@@ -121,7 +149,26 @@ impl<'a> Reader<'a> {
         Ok(flags)
     }
 
+    /// A number of one byte, as most are, if one comes next.
+    #[inline]
+    fn short(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.offset)?;
+        let is_short = byte < 0x80;
+        self.offset += usize::from(is_short);
+        is_short.then_some(byte)
+    }
+
+    #[inline]
     pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        match self.short() {
+            Some(byte) => Ok(byte.into()),
+            None => self.long(field),
+        }
+    }
+
+    /// A number of any length.
+    #[inline(never)]
+    fn long(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8(field)?;
@@ -138,19 +185,33 @@ impl<'a> Reader<'a> {
         Err(self.fail(field, Problem::OutOfRange))
     }
 
+    #[inline]
     pub(crate) fn i64(&mut self, field: &'static str) -> Result<i64, DecodeError> {
         let folded = self.u64(field)?;
         Ok((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
-        let value = self.u64(field)?;
-        u32::try_from(value).map_err(|_| self.fail(field, Problem::OutOfRange))
+        match self.short() {
+            Some(byte) => Ok(byte.into()),
+            None => self.long_in(field),
+        }
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
-        let value = self.u64(field)?;
-        u16::try_from(value).map_err(|_| self.fail(field, Problem::OutOfRange))
+        match self.short() {
+            Some(byte) => Ok(byte.into()),
+            None => self.long_in(field),
+        }
+    }
+
+    /// A number of any length that a `T` can hold.
+    #[inline(never)]
+    fn long_in<T: TryFrom<u64>>(&mut self, field: &'static str) -> Result<T, DecodeError> {
+        let value = self.long(field)?;
+        T::try_from(value).map_err(|_| self.fail(field, Problem::OutOfRange))
     }
 
     /// The length of a list whose items take at least `item_bytes_min` bytes each.

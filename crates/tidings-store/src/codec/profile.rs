@@ -196,20 +196,22 @@ fn put_traits(out: &mut Vec<u8>, traits: &[TraitState], instants: &mut Instants)
     let mut previous = 0;
     put_list(out, traits, |out, state| {
         put_id(out, &mut previous, state.id.0);
-        let days = match state.days.len() {
+        let days = state.days.as_slice();
+        let of_days = match days.len() {
             0 => 0,
             1 => TRAIT_ONE_DAY,
             _ => TRAIT_MANY_DAYS,
         };
-        instants.put(out, state.last, days | flag(TRAIT_OLDER, state.older != 0));
+        let flags = of_days | flag(TRAIT_OLDER, state.older != 0);
+        instants.put(out, state.last, flags);
         if state.older != 0 {
             put_u64(out, state.older.into());
         }
-        if state.days.len() > 1 {
-            put_len(out, state.days.len());
+        if days.len() > 1 {
+            put_len(out, days.len());
         }
         let mut later = state.last.day().0;
-        for DayCount { day, count } in state.days.iter().rev() {
+        for DayCount { day, count } in days.iter().rev() {
             let before = u64::from(later.wrapping_sub(day.0).cast_unsigned());
             put_u64(out, before << 1 | u64::from(*count != 1));
             if *count != 1 {

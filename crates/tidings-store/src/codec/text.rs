@@ -84,12 +84,9 @@ pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     }
     if bytes.len() > 1 {
         for (form, case) in [(HEX_LOWER, Case::Lower), (HEX_UPPER, Case::Upper)] {
-            let start = out.len();
-            put_len(out, bytes.len() << 2 | form);
-            if put_hex(out, bytes, case) {
+            if put_hex(out, bytes, form, case) {
                 return;
             }
-            out.truncate(start);
         }
     }
     put_len(out, bytes.len() << 2 | PLAIN);
@@ -143,38 +140,48 @@ fn pack_uuid(text: &[u8; UUID_LENGTH], case: Case) -> Option<[u8; 16]> {
     (all & NONE == 0).then_some(packed)
 }
 
-/// Two hexadecimal characters a byte. False if there is anything else; then what was appended means nothing.
-fn put_hex(out: &mut Vec<u8>, text: &[u8], case: Case) -> bool {
-    let mut all = 0;
-    out.extend(text.chunks(2).map_while(|pair| {
-        let high = case.value(pair[0]);
-        let low = pair.get(1).map_or(0, |digit| case.value(*digit));
-        all |= high | low;
-        (all & NONE == 0).then_some(high << 4 | low)
-    }));
-    all & NONE == 0
+/// Two hexadecimal characters a byte. Nothing is appended, and false returned, if there is anything else.
+fn put_hex(out: &mut Vec<u8>, text: &[u8], form: usize, case: Case) -> bool {
+    if text.iter().any(|digit| case.value(*digit) == NONE) {
+        return false;
+    }
+    put_len(out, text.len() << 2 | form);
+    let (pairs, last) = text.as_chunks::<2>();
+    out.extend(
+        pairs
+            .iter()
+            .map(|[high, low]| case.value(*high) << 4 | case.value(*low)),
+    );
+    out.extend(last.iter().map(|high| case.value(*high) << 4));
+    true
 }
 
 fn hex(bytes: &[u8], length: usize, case: Case) -> Box<str> {
-    let mut text = Vec::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.extend_from_slice(&case.pair(*byte));
+    let mut text = vec![0; length];
+    let (pairs, last) = text.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = case.pair(*byte);
     }
-    text.truncate(length);
-    ascii(&text)
+    if let (Some(last), Some(byte)) = (last.first_mut(), bytes.last()) {
+        [*last, _] = case.pair(*byte);
+    }
+    // Digits are text.
+    String::from_utf8(text).unwrap_or_default().into_boxed_str()
 }
 
 fn uuid(bytes: &[u8], case: Case) -> Box<str> {
-    let mut text = [b'-'; UUID_LENGTH];
-    for (byte, at) in bytes.iter().zip(UUID_PAIRS) {
-        text[at..at + 2].copy_from_slice(&case.pair(*byte));
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = case.pair(*byte);
     }
-    ascii(&text)
-}
-
-/// Digits and hyphens are text.
-fn ascii(text: &[u8]) -> Box<str> {
-    std::str::from_utf8(text).unwrap_or_default().into()
+    let mut text = [b'-'; UUID_LENGTH];
+    text[..8].copy_from_slice(&digits[..8]);
+    text[9..13].copy_from_slice(&digits[8..12]);
+    text[14..18].copy_from_slice(&digits[12..16]);
+    text[19..23].copy_from_slice(&digits[16..20]);
+    text[24..].copy_from_slice(&digits[20..]);
+    // Digits and hyphens are text.
+    std::str::from_utf8(&text).unwrap_or_default().into()
 }
 
 #[cfg(test)]

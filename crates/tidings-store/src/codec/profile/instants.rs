@@ -37,6 +37,7 @@ impl Instants {
     }
 
     /// Appends an instant with up to three flags.
+    #[inline]
     pub(super) fn put(&mut self, out: &mut Vec<u8>, at: Timestamp, flags: u8) {
         let mut places = (0..self.length).zip(&self.known);
         if let Some((place, _)) = places.find(|(_, known)| **known == at.0) {
@@ -49,6 +50,7 @@ impl Instants {
     }
 
     /// Reads an instant and its flags.
+    #[inline]
     pub(super) fn read(
         &mut self,
         reader: &mut Reader<'_>,

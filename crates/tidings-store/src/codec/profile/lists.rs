@@ -18,6 +18,7 @@ impl<T> List<T> for Vec<T> {
         Self::with_capacity(count)
     }
 
+    #[inline]
     fn add(&mut self, item: T) {
         self.push(item);
     }
@@ -28,12 +29,14 @@ impl<A: smallvec::Array> List<A::Item> for SmallVec<A> {
         Self::with_capacity(count)
     }
 
+    #[inline]
     fn add(&mut self, item: A::Item) {
         self.push(item);
     }
 }
 
 /// Nothing for an empty list, else its length and its items. Whether it is empty stands elsewhere.
+#[inline]
 pub(super) fn put_list<T>(out: &mut Vec<u8>, items: &[T], mut put: impl FnMut(&mut Vec<u8>, &T)) {
     if items.is_empty() {
         return;
@@ -59,11 +62,13 @@ pub(super) fn read_list<'a, T, L: List<T>>(
     Ok(items)
 }
 
+#[inline]
 pub(super) fn put_id(out: &mut Vec<u8>, previous: &mut u32, id: u32) {
     put_u64(out, id.wrapping_sub(*previous).into());
     *previous = id;
 }
 
+#[inline]
 pub(super) fn read_id(
     reader: &mut Reader<'_>,
     field: &'static str,
@@ -73,21 +78,25 @@ pub(super) fn read_id(
     Ok(*previous)
 }
 
+#[inline]
 pub(super) fn put_key(out: &mut Vec<u8>, previous: &mut u16, key: IdKey) {
     put_u64(out, key.0.wrapping_sub(*previous).into());
     *previous = key.0;
 }
 
+#[inline]
 pub(super) fn read_key(reader: &mut Reader<'_>, previous: &mut u16) -> Result<IdKey, DecodeError> {
     *previous = previous.wrapping_add(reader.u16("id key")?);
     Ok(IdKey(*previous))
 }
 
 /// One more than the number, so that [`DataSourceId::NONE`], the largest, is a zero byte.
+#[inline]
 pub(super) fn put_data_source(out: &mut Vec<u8>, data_source: DataSourceId) {
     put_u64(out, data_source.0.wrapping_add(1).into());
 }
 
+#[inline]
 pub(super) fn read_data_source(reader: &mut Reader<'_>) -> Result<DataSourceId, DecodeError> {
     Ok(DataSourceId(reader.u32("data source")?.wrapping_sub(1)))
 }
