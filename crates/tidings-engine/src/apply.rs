@@ -183,7 +183,11 @@ impl Engine {
             // The event tells of a sighting so long ago that it has run out already.
             profile.erase(catalog, &in_flight, &mut self.effects.unlinked);
         }
-        self.plan(catalog, profile);
+        if renewed {
+            self.plan(catalog, profile);
+        } else {
+            self.plan_seen(catalog, profile);
+        }
         let Effects { entered, left, .. } = &self.effects;
         let ids_changed = self.reordered || !self.new_namespaces.is_empty();
         if renewed || ids_changed || !entered.is_empty() || !left.is_empty() {

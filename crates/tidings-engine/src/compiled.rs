@@ -302,9 +302,13 @@ impl CompiledCatalog {
 
     /// Indices of the segments whose rule reads the trait.
     pub(crate) fn readers(&self, id: TraitId) -> &[u32] {
-        self.traits
-            .get(&id)
-            .map_or(&[], |trait_| self.readers.get(trait_.index as usize))
+        self.trait_(id)
+            .map_or(&[], |trait_| self.readers_of(trait_))
+    }
+
+    /// As [`Self::readers`], of a trait that was looked up before.
+    pub(crate) fn readers_of(&self, trait_: &CompiledTrait) -> &[u32] {
+        self.readers.get(trait_.index as usize)
     }
 
     /// Indices of the destinations that the segment is mapped to.

@@ -170,6 +170,28 @@ impl Engine {
         profile.unlink(key, &mut Vec::new());
     }
 
+    /// As [`Engine::plan`] after an event, under the catalog that the profile had before. What did not
+    /// change does not come earlier for that, so only traits that did change can make the timer late.
+    pub(crate) fn plan_seen(&mut self, catalog: &CompiledCatalog, profile: &mut Profile) {
+        // Being in a segment is always worth a timer.
+        if let Some(at) = profile.wake_at
+            && !profile.segments.is_empty()
+            && at <= idle_at(catalog, profile)
+        {
+            let (traits, after) = (&profile.traits, profile.evaluated.day());
+            let is_late = self.evaluation.changed.iter().any(|changed| {
+                let place = traits.binary_search_by_key(changed, |state| state.id);
+                let state = place.ok().and_then(|place| traits.get(place));
+                let next = state.and_then(|state| next_change_of(catalog, state, after));
+                next.is_some_and(|next| next < at)
+            });
+            if !is_late {
+                return;
+            }
+        }
+        self.plan(catalog, profile);
+    }
+
     /// Moves the profile's timer if it would be too late, or is of no use any more.
     pub(crate) fn plan(&mut self, catalog: &CompiledCatalog, profile: &mut Profile) {
         let next = next_change(catalog, profile);
@@ -310,19 +332,27 @@ pub(crate) fn next_change(catalog: &CompiledCatalog, profile: &Profile) -> Optio
     }
     let after = profile.evaluated.day();
     let idle = (!profile.segments.is_empty()).then(|| idle_at(catalog, profile));
-    let traits = profile.traits.iter().filter_map(|state| {
-        let compiled = catalog.trait_(state.id)?;
-        if catalog.readers(state.id).is_empty() {
-            return None;
-        }
-        let expiry = realise::expiry(state.last, compiled.ttl_days);
-        [expiry, next_window(compiled, state, after)]
-            .into_iter()
-            .flatten()
-            .min()
-    });
+    let traits = profile.traits.iter();
+    let traits = traits.filter_map(|state| next_change_of(catalog, state, after));
     // Never in the past: an instant that was missed is due now.
     traits.chain(idle).min()
+}
+
+/// As [`next_change`], for one trait: `None` also when no rule reads it.
+fn next_change_of(
+    catalog: &CompiledCatalog,
+    state: &TraitState,
+    after: UtcDay,
+) -> Option<Timestamp> {
+    let compiled = catalog.trait_(state.id)?;
+    if catalog.readers_of(compiled).is_empty() {
+        return None;
+    }
+    let expiry = realise::expiry(state.last, compiled.ttl_days);
+    [expiry, next_window(compiled, state, after)]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 /// The next midnight at which a realisation enters or leaves a window of some rule.
