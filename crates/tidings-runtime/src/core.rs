@@ -73,6 +73,8 @@ pub struct Tally {
 #[derive(Debug, Default)]
 struct Cached {
     profile: Profile,
+    /// It has a row, or gets one in a step before.
+    stored: bool,
     /// Written at the end of the step.
     dirty: bool,
 }
@@ -346,7 +348,7 @@ impl Core {
         for uuid in self.dirty.drain(..) {
             if let Some(cached) = self.profiles.get_mut(&uuid) {
                 cached.dirty = false;
-                write_profile(&uuid, &mut cached.profile, rows, changes);
+                write_profile(&uuid, cached, rows, changes);
             }
         }
         self.profiles.turn(moment.seq, durable);
@@ -373,7 +375,9 @@ fn mark_dirty(dirty: &mut Vec<DeviceUuid>, cached: &mut Cached, uuid: &DeviceUui
 
 fn write_profile<R: Rows>(
     uuid: &DeviceUuid,
-    profile: &mut Profile,
+    Cached {
+        profile, stored, ..
+    }: &mut Cached,
     rows: &R,
     changes: &mut impl Changes,
 ) {
@@ -385,8 +389,12 @@ fn write_profile<R: Rows>(
     if profile.is_tombstone() {
         changes.delete_profile(uuid);
         changes.put_opt_out(rows.device_mark(uuid));
+        *stored = false;
+    } else if *stored {
+        changes.replace_profile(uuid, profile);
     } else {
         changes.put_profile(uuid, profile);
+        *stored = true;
     }
 }
 
@@ -397,7 +405,9 @@ fn load<'a, R: Rows>(
     rows: &R,
 ) -> Result<&'a mut Cached, R::Error> {
     let cached = profiles.get_or_load(uuid, || {
-        let profile = match rows.profile(uuid)? {
+        let stored = rows.profile(uuid)?;
+        let is_stored = stored.is_some();
+        let profile = match stored {
             Some(profile) => profile,
             None => Profile {
                 opted_out: rows.opted_out(rows.device_mark(uuid))?,
@@ -406,6 +416,7 @@ fn load<'a, R: Rows>(
         };
         Ok(Box::new(Cached {
             profile,
+            stored: is_stored,
             dirty: false,
         }))
     })?;

@@ -123,7 +123,7 @@ fn steady(store: &Store, profiles: u64, time: Duration, users: u64) -> Result<()
         for (uuid, profile) in &mut batch_users {
             let since = profile.last_seen.plus_seconds(1);
             profile.last_seen = since;
-            batch.put_profile(uuid, profile);
+            batch.replace_profile(uuid, profile);
             batch.put_pending(DESTINATION, uuid, &PendingRow { seq, since });
         }
         commits.push(timed_commit(store, &batch)?);
@@ -131,7 +131,7 @@ fn steady(store: &Store, profiles: u64, time: Duration, users: u64) -> Result<()
         batch.clear();
         for (uuid, profile) in &mut batch_users {
             profile.last_sent = Some(profile.last_seen);
-            batch.put_profile(uuid, profile);
+            batch.replace_profile(uuid, profile);
             batch.delete_pending(DESTINATION, uuid);
         }
         commits.push(timed_commit(store, &batch)?);

@@ -38,7 +38,7 @@ const KEYSPACE: &str = "tidings";
 
 /// Memtables that wait to be written to a table while commits go on.
 const SEALED_MAX: usize = 2;
-/// Tables that wait to be merged while commits go on. The backend merges from 4 on, and slows commits
+/// Tables that wait to be merged while commits go on. The backend merges from 8 on, and slows commits
 /// down by itself from 20 on.
 const UNMERGED_MAX: usize = 16;
 /// How often to look whether there is room.

@@ -1,7 +1,7 @@
 //! A batch: the operations of one commit, collected in one buffer.
 //!
 //! ```text
-//! operation: kind u8 (1 put, 2 delete) | key bytes u16 LE | value bytes u32 LE | key | value
+//! operation: kind u8 (1 put, 2 delete, 3 put where there is one) | key bytes u16 LE | value bytes u32 LE | key | value
 //! ```
 //!
 //! The buffer is what the running hash of the store goes over, and it is kept when the batch is cleared:
@@ -20,6 +20,7 @@ use tidings_model::{DataSourceId, DestinationId, DeviceUuid, Timestamp};
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
+const REPLACE: u8 = 3;
 const HEADER: usize = 7;
 
 /// Bytes of a key; the longest are those of links, with a declared id of 512 bytes.
@@ -43,6 +44,8 @@ pub struct Batch {
 pub(crate) struct Operation<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) value: Option<&'a [u8]>,
+    /// There certainly is such a row.
+    pub(crate) replaces: bool,
 }
 
 impl Batch {
@@ -56,6 +59,16 @@ impl Batch {
     pub fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile) {
         self.push(
             PUT,
+            |out| keys::put_profile(out, uuid),
+            |out| encode_profile(profile, out),
+        );
+    }
+
+    /// As [`Batch::put_profile`], for a device that certainly has a profile by an earlier commit, which
+    /// costs less. Were there none, [`crate::Store::profiles`] might not list the device.
+    pub fn replace_profile(&mut self, uuid: &DeviceUuid, profile: &Profile) {
+        self.push(
+            REPLACE,
             |out| keys::put_profile(out, uuid),
             |out| encode_profile(profile, out),
         );
@@ -215,6 +228,16 @@ impl Batch {
         );
     }
 
+    /// Adds a row where there is one.
+    #[cfg(test)]
+    pub(crate) fn replace_row(&mut self, key: &[u8], value: &[u8]) {
+        self.push(
+            REPLACE,
+            |out| out.extend_from_slice(key),
+            |out| out.extend_from_slice(value),
+        );
+    }
+
     /// Removes the row of this key.
     pub(crate) fn delete_row(&mut self, key: &[u8]) {
         self.push(DELETE, |out| out.extend_from_slice(key), |_| {});
@@ -236,8 +259,11 @@ impl Batch {
             let (key, body) = body.split_at_checked(key_length)?;
             let (value, after) = body.split_at_checked(value_length)?;
             rest = after;
-            let value = (kind == PUT).then_some(value);
-            Some(Operation { key, value })
+            Some(Operation {
+                key,
+                value: (kind != DELETE).then_some(value),
+                replaces: kind == REPLACE,
+            })
         })
     }
 

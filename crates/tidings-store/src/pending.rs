@@ -112,6 +112,7 @@ impl Plan {
         self.writes.iter().map(|(key, value)| Operation {
             key,
             value: value.as_deref(),
+            replaces: false,
         })
     }
 }

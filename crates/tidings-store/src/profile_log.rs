@@ -9,16 +9,18 @@
 //! version 1 | entry …
 //! entry     0 ended | key bytes u8 | key
 //!           1 put   | key bytes u8 | key | value bytes varint | value
+//!           2 new   | as put; the profile's own row was written too
 //! ```
 //!
 //! What the rows of the log say, the oldest first, is kept in memory as a map. When the log grows too long its
-//! oldest row goes, and the profiles of which it has the newest state get that into rows of their own, `p`.
+//! oldest row goes, and the profiles of which it has the newest state get that into rows of their own, `p`, unless
+//! they are as new there.
 //! So they do, some with every commit, after a profile was deleted: no row may name a device of which nothing
 //! is to be left.
 //!
 //! Invariants:
-//! - a profile in the log has a `p` row as well, an older one: who reads pages of these overlooks no device.
-//!   One that may have none is written there, not to the log;
+//! - a profile in the log has a `p` row as well, an older one or the same: who reads pages of these overlooks
+//!   no device;
 //! - the map says what the commits say that are on disk, and nothing else;
 //! - map and log are bounded, see [`Bounds`].
 
@@ -38,6 +40,7 @@ use std::{collections::VecDeque, fmt, hash::BuildHasher, iter, ops::Range};
 const VERSION: u8 = 1;
 const ENDED: u8 = 0;
 const PUT: u8 = 1;
+const NEW: u8 = 2;
 
 /// Bytes of a profile that is written to the log; there are few that are larger.
 const VALUE_BYTES_MAX: usize = 4 * 1024;
@@ -97,17 +100,32 @@ struct LogRow {
 #[derive(Default)]
 pub(crate) struct Plan {
     commit: u64,
-    /// Which operations of the batch are in the log instead.
-    logged: Vec<bool>,
+    /// Where the operations of the batch go; those behind its end to rows of their own.
+    places: Vec<Place>,
     row: Vec<u8>,
     puts: Vec<Put>,
     ended: Vec<Ended>,
     /// Profiles that get rows of their own, with the states that are in the map.
     settled: Vec<Box<[u8]>>,
+    /// Profiles that leave the map, and have such a row.
+    known: Vec<Box<[u8]>>,
     /// Rows of the log that go, from the oldest.
     gone: Vec<Vec<u8>>,
     row_key: Vec<u8>,
     drained_to: u64,
+}
+
+/// Where an operation goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// To a row of its own.
+    Row,
+    /// To the log, where the profile is already.
+    Log,
+    /// To the log, where the profile is not yet.
+    Enters,
+    /// To both.
+    Both,
 }
 
 /// A profile that the row has, and where.
@@ -131,9 +149,9 @@ impl Plan {
         &self,
         operations: impl Iterator<Item = Operation<'a>>,
     ) -> impl Iterator<Item = Operation<'a>> {
-        let logged = self.logged.iter().copied().chain(iter::repeat(false));
-        let operations = operations.zip(logged).filter(|(_, logged)| !logged);
-        operations.map(|(operation, _)| operation)
+        let placed = operations.zip(self.places());
+        let placed = placed.filter(|(_, place)| matches!(place, Place::Row | Place::Both));
+        placed.map(|(operation, _)| operation)
     }
 
     /// What the rows of their own have become, for those who keep some of them: one that is in the log now is
@@ -142,20 +160,30 @@ impl Plan {
         &'a self,
         operations: impl Iterator<Item = Operation<'a>>,
     ) -> impl Iterator<Item = Operation<'a>> {
-        let logged = self.logged.iter().copied().chain(iter::repeat(false));
-        let operations = operations.zip(logged).map(|(operation, logged)| Operation {
-            value: operation.value.filter(|_| !logged),
+        let placed = operations.zip(self.places());
+        let placed = placed.filter(|(_, place)| *place != Place::Log);
+        let operations = placed.map(|(operation, place)| Operation {
+            value: operation.value.filter(|_| place == Place::Row),
             ..operation
         });
         self.settled_operations().chain(operations)
     }
 
+    fn places(&self) -> impl Iterator<Item = Place> {
+        self.places.iter().copied().chain(iter::repeat(Place::Row))
+    }
+
     /// What is to be written beside these.
     pub(crate) fn operations(&self) -> impl Iterator<Item = Operation<'_>> {
-        let gone = self.gone.iter().map(|key| Operation { key, value: None });
+        let gone = self.gone.iter().map(|key| Operation {
+            key,
+            value: None,
+            replaces: false,
+        });
         let row = (!self.row.is_empty()).then_some(Operation {
             key: &self.row_key,
             value: Some(&self.row),
+            replaces: false,
         });
         self.settled_operations().chain(gone).chain(row)
     }
@@ -167,8 +195,8 @@ impl Plan {
             && self.row.len() <= ROW_BYTES_MAX
     }
 
-    fn put(&mut self, hash: u64, key: &[u8], value: &[u8]) {
-        self.row.push(PUT);
+    fn put(&mut self, kind: u8, hash: u64, key: &[u8], value: &[u8]) {
+        self.row.push(kind);
         let key = self.put_key(key);
         put_len(&mut self.row, value.len());
         let start = self.row.len();
@@ -206,6 +234,7 @@ impl Plan {
         self.settled.iter().map(|entry| Operation {
             key: key_of(entry),
             value: Some(value_of(entry)),
+            replaces: true,
         })
     }
 }
@@ -249,7 +278,7 @@ impl ProfileLog {
             drained_to: self.drained_to,
             ..Plan::default()
         };
-        read_entries(value, |key, put| {
+        read_entries(value, |_, key, put| {
             let name = &value[key.clone()];
             match put {
                 Some(value) => plan.puts.push(Put {
@@ -272,13 +301,12 @@ impl ProfileLog {
         Ok(())
     }
 
-    /// What the commit of this number is to write for what the batch does to profiles. `has_row` says whether
-    /// there certainly is a row of this key, `read` reads a row of the log.
+    /// What the commit of this number is to write for what the batch does to profiles. `read` reads a row of
+    /// the log.
     pub(crate) fn plan(
         &self,
         commit: u64,
         batch: &Batch,
-        has_row: impl Fn(&[u8]) -> bool,
         read: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<Plan, StoreError> {
         let mut plan = Plan {
@@ -287,17 +315,22 @@ impl ProfileLog {
             drained_to: self.drained_to,
             ..Plan::default()
         };
-        self.collect(batch, has_row, &mut plan);
+        self.collect(batch, &mut plan);
         self.make_room(&mut plan, read)?;
         plan.finish_row(self.rows.get(plan.gone.len()));
         Ok(plan)
     }
 
     /// Which profiles go to the log, and which leave it.
-    fn collect(&self, batch: &Batch, has_row: impl Fn(&[u8]) -> bool, plan: &mut Plan) {
+    fn collect(&self, batch: &Batch, plan: &mut Plan) {
         // What the batch itself has taken out of the log, or deleted.
         let mut out: HashSet<&[u8], _> = HashSet::with_hasher(self.hasher.clone());
-        for (number, Operation { key, value }) in batch.operations().enumerate() {
+        for (number, operation) in batch.operations().enumerate() {
+            let Operation {
+                key,
+                value,
+                replaces,
+            } = operation;
             if key.first() != Some(&keys::PROFILE) {
                 continue;
             }
@@ -305,12 +338,14 @@ impl ProfileLog {
             let logged_in = self.entry(hash, key).map(commit_of);
             let fitting = value.filter(|value| plan.fits(key, value) && !out.contains(key));
             if let Some(value) = fitting {
-                if logged_in.is_some() || has_row(key) {
-                    plan.logged.resize(number, false);
-                    plan.logged.push(true);
-                    plan.put(hash, key, value);
-                }
-                // One that has no row is not in the log either.
+                let (kind, place) = match logged_in {
+                    Some(_) => (PUT, Place::Log),
+                    None if replaces => (PUT, Place::Enters),
+                    None => (NEW, Place::Both),
+                };
+                plan.places.resize(number, Place::Row);
+                plan.places.push(place);
+                plan.put(kind, hash, key, value);
                 continue;
             }
             if value.is_none() {
@@ -361,17 +396,23 @@ impl ProfileLog {
                     done.extend(puts.map(|put| plan.row[put.key.clone()].into()));
                 }
                 let entries = read(&key)?.unwrap_or_default();
-                read_entries(&entries, |key, put| {
+                read_entries(&entries, |kind, key, put| {
                     let key = &entries[key];
                     let newest = self.entry(self.hasher.hash_one(key), key);
                     let newest = newest.filter(|entry| commit_of(entry) == row.commit);
                     // A row may have two states of a profile.
                     if let Some(entry) = newest
-                        && put.is_some()
+                        && let Some(value) = put
                         && done.insert(key.into())
                     {
                         memory -= memory_of(entry);
-                        plan.settled.push(entry.into());
+                        let is_known = kind == NEW && entries[value] == *value_of(entry);
+                        let leaving = if is_known {
+                            &mut plan.known
+                        } else {
+                            &mut plan.settled
+                        };
+                        leaving.push(entry.into());
                     }
                 })
                 .map_err(damaged_row(row.commit))?;
@@ -385,7 +426,7 @@ impl ProfileLog {
     /// The commit is on disk.
     pub(crate) fn apply(&mut self, plan: Plan) {
         self.drained_to = plan.drained_to;
-        for entry in &plan.settled {
+        for entry in plan.settled.iter().chain(&plan.known) {
             self.remove(key_of(entry));
         }
         for row in self.rows.drain(..plan.gone.len()) {
@@ -495,10 +536,10 @@ fn damaged_row(commit: u64) -> impl FnOnce(DecodeError) -> StoreError {
     move |error| StoreError::corrupt(format_args!("profiles of commit {commit}"))(error)
 }
 
-/// Reads a row of the log: where the key of each profile lies, and its value if there is one.
+/// Reads a row of the log: the kind of each entry, where its key lies, and its value if there is one.
 fn read_entries(
     row: &[u8],
-    mut entry: impl FnMut(Range<usize>, Option<Range<usize>>),
+    mut entry: impl FnMut(u8, Range<usize>, Option<Range<usize>>),
 ) -> Result<(), DecodeError> {
     let mut reader = Reader::new(row);
     reader.version(VERSION)?;
@@ -512,7 +553,7 @@ fn read_entries(
         let key = start..reader.offset();
         let value = match kind {
             ENDED => None,
-            PUT => {
+            PUT | NEW => {
                 let length = reader.count("bytes of a value", 1)?;
                 let start = reader.offset();
                 reader.bytes("value", length)?;
@@ -520,7 +561,7 @@ fn read_entries(
             }
             _ => return Err(reader.fail("kind of entry", Problem::OutOfRange)),
         };
-        entry(key, value);
+        entry(kind, key, value);
     }
     Ok(())
 }
@@ -557,7 +598,12 @@ mod tests {
         }
 
         fn put(&mut self, number: u8, value: &[u8]) {
-            self.batch.put_meta(&key(number), value);
+            let key = key(number);
+            if self.disk.contains_key(&key) {
+                self.batch.replace_row(&key, value);
+            } else {
+                self.batch.put_meta(&key, value);
+            }
         }
 
         fn delete(&mut self, number: u8) {
@@ -568,22 +614,22 @@ mod tests {
         fn commit(&mut self) -> (usize, usize) {
             self.commits += 1;
             let disk = &self.disk;
-            let plan = self.log.plan(
-                self.commits,
-                &self.batch,
-                |key| disk.contains_key(key),
-                |key| Ok(disk.get(key).cloned()),
-            );
+            let plan = self
+                .log
+                .plan(self.commits, &self.batch, |key| Ok(disk.get(key).cloned()));
             let plan = plan.unwrap();
             let operations = plan.rest(self.batch.operations()).chain(plan.operations());
             let operations: Vec<_> = operations
                 .map(|one| (one.key.to_vec(), one.value.map(<[u8]>::to_vec)))
                 .collect();
             let after = plan.rows_after(self.batch.operations());
-            let own = operations.iter().filter(|(key, _)| key[0] == keys::PROFILE);
-            let kept = after.filter(|one| one.value.is_some()).count();
-            assert_eq!(kept, own.filter(|(_, value)| value.is_some()).count());
+            let after = after.map(|one| (one.key.to_vec(), one.value.is_some()));
+            let after: Vec<_> = after.collect();
             self.log.apply(plan);
+            // What is kept of rows is what is in no other memory.
+            for (key, kept) in after {
+                assert!(!kept || self.log.get(&key).is_none());
+            }
             let of_log = |key: &[u8]| key.first() == Some(&keys::PROFILE_LOG);
             let rows = operations.iter().filter(|(key, _)| of_log(key)).count();
             let others = operations.len() - rows;
@@ -629,14 +675,12 @@ mod tests {
         let mut world = World::new(MEMORY);
         (0..50).for_each(|number| world.put(number, b"first"));
         // There are none yet, so each gets a row.
-        assert_eq!(world.commit(), (0, 50));
+        assert_eq!(world.commit(), (1, 50));
         (0..50).for_each(|number| world.put(number, b"second"));
         assert_eq!(world.commit(), (1, 0));
         (0..50).for_each(|number| world.put(number, b"third"));
-        world.commit();
-        // The row before has the newest state of none.
-        world.put(50, b"first");
-        assert_eq!(world.commit(), (1, 1));
+        // The first row has the newest state of none.
+        assert_eq!(world.commit(), (2, 0));
         assert_eq!(world.log.get(&key(7)), Some(&b"third"[..]));
         assert_eq!(world.profiles()[&key(7)], b"third");
     }
@@ -694,7 +738,11 @@ mod tests {
         let key = |number: u16| [&[keys::PROFILE][..], &number.to_be_bytes()].concat();
         for value in [b"first", b"other"] {
             for number in 0..5_000 {
-                world.batch.put_meta(&key(number), value);
+                if value == b"first" {
+                    world.batch.put_meta(&key(number), value);
+                } else {
+                    world.batch.replace_row(&key(number), value);
+                }
                 if number % 1_000 == 999 {
                     world.commit();
                 }
@@ -767,7 +815,7 @@ mod tests {
             if let Some(first) = bytes.first_mut() {
                 *first = VERSION;
             }
-            drop(read_entries(&bytes, |_, _| {}));
+            drop(read_entries(&bytes, |_, _, _| {}));
         }
     }
 }

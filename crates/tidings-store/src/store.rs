@@ -259,11 +259,10 @@ impl Store {
     fn plan(&self, head: Head, batch: &Batch) -> Result<Planned, StoreError> {
         let open = self.backend()?;
         let read = |key: &[u8]| Ok(open.get(key)?.map(|row| row.to_vec()));
-        let has_row = |key: &[u8]| self.recent.find(key).is_ok();
         Ok(Planned {
             head,
             pending: lock(&self.pending).plan(head.seq, batch, read)?,
-            profiles: self.profile_log().plan(head.seq, batch, has_row, read)?,
+            profiles: self.profile_log().plan(head.seq, batch, read)?,
         })
     }
 

@@ -135,6 +135,10 @@ pub trait Scans: Rows {
 pub trait Changes {
     /// Writes a profile.
     fn put_profile(&mut self, uuid: &DeviceUuid, profile: &Profile);
+    /// Writes a profile where there certainly is one, which may cost less.
+    fn replace_profile(&mut self, uuid: &DeviceUuid, profile: &Profile) {
+        self.put_profile(uuid, profile);
+    }
     /// Removes a profile.
     fn delete_profile(&mut self, uuid: &DeviceUuid);
     /// Writes the devices that an id is linked to, the newest link last; without any, the id leads

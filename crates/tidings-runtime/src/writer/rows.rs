@@ -109,6 +109,10 @@ impl Changes for Batch {
         Self::put_profile(self, uuid, profile);
     }
 
+    fn replace_profile(&mut self, uuid: &DeviceUuid, profile: &Profile) {
+        Self::replace_profile(self, uuid, profile);
+    }
+
     fn delete_profile(&mut self, uuid: &DeviceUuid) {
         Self::delete_profile(self, uuid);
     }

@@ -79,7 +79,8 @@ fn what_a_full_disk_has_taken_is_written_once_more() {
         },
     );
     store.commit(&batch(1)).unwrap();
-    let mut logged = batch(1);
+    let mut logged = Batch::new();
+    logged.replace_profile(&uuid(1), &Profile::default());
     logged.put_profile(&uuid(2), &Profile::default());
     logged.put_pending(destination, &uuid(1), &pending);
     store.commit(&logged).unwrap();

@@ -40,6 +40,8 @@ fn order(uuid: &DeviceUuid) -> DeviceOrder {
 #[derive(Default)]
 struct Twin {
     profiles: BTreeMap<DeviceOrder, Profile>,
+    /// Devices that had a profile before the batch.
+    committed: BTreeSet<DeviceOrder>,
     links: BTreeMap<(u32, String), Vec<Link>>,
     pending: BTreeMap<(u32, DeviceOrder), PendingRow>,
     undelivered: BTreeMap<(u32, DeviceOrder), Undelivered>,
@@ -142,7 +144,12 @@ impl Twin {
     fn apply(&mut self, row: Row, batch: &mut Batch) {
         match row {
             Row::PutProfile(uuid, n) => {
-                batch.put_profile(&uuid, &profile(n));
+                // What the batch itself has put or removed matters not: there was one before it, or not.
+                if self.committed.contains(&order(&uuid)) {
+                    batch.replace_profile(&uuid, &profile(n));
+                } else {
+                    batch.put_profile(&uuid, &profile(n));
+                }
                 self.profiles.insert(order(&uuid), profile(n));
             }
             Row::DeleteProfile(uuid) => {
@@ -467,6 +474,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Commit(rows) => {
+                    twin.committed = twin.profiles.keys().cloned().collect();
                     batch.clear();
                     for row in rows.clone() {
                         twin.apply(row, &mut batch);

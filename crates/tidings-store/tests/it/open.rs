@@ -103,6 +103,9 @@ fn what_cannot_be_read_is_refused() {
     );
 }
 
+/// The profiles of the first commit, in the log, which formats before 5 had not.
+const FIRST_LOG_ROW: &str = "g\0\0\0\0\0\0\0\u{1}";
+
 /// In format 3 each pending pair had a row of its own, as pairs that have waited for long still have.
 #[test]
 fn a_directory_of_format_3_keeps_its_pending_pairs() {
@@ -148,6 +151,7 @@ fn a_directory_of_format_1_is_brought_up_to_the_present_one() {
     };
     rewrite(dir.path(), "i\u{1}\u{7}crm", Some(&row(&deleted)));
     rewrite(dir.path(), "i\u{1}\u{7}gone", Some(&row(&deleted)));
+    rewrite(dir.path(), FIRST_LOG_ROW, None);
     rewrite(dir.path(), "m/format", Some(&1u32.to_le_bytes()));
 
     for upgraded_from in [Some(1), None] {
@@ -185,6 +189,7 @@ fn a_directory_of_format_2_gets_marks_for_deleted_devices() {
     batch.put_profile(&seen, &Profile::default());
     store.commit(&batch).unwrap();
     drop(store);
+    rewrite(dir.path(), FIRST_LOG_ROW, None);
     rewrite(dir.path(), "m/format", Some(&2u32.to_le_bytes()));
     rewrite(dir.path(), "m/opt-out", None);
 

@@ -59,7 +59,11 @@ pub(crate) fn fill(batch: &mut Batch, seq: u64) {
     batch.clear();
     let since = Timestamp(0);
     batch.put_pending(DESTINATION, &device(seq), &PendingRow { seq, since });
-    batch.put_profile(&device(seq % 50), &profile(seq));
+    if seq < 50 {
+        batch.put_profile(&device(seq), &profile(seq));
+    } else {
+        batch.replace_profile(&device(seq % 50), &profile(seq));
+    }
 }
 
 /// Whether the store holds what [`commit`] wrote up to its head, no more and no less.
