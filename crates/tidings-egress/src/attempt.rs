@@ -241,7 +241,8 @@ pub(crate) struct Trace {
     pub(crate) reused: bool,
     pub(crate) bytes_read: usize,
     pub(crate) started: Instant,
-    since: Instant,
+    /// When the phase began.
+    pub(crate) since: Instant,
 }
 
 impl Trace {
@@ -272,7 +273,7 @@ impl Trace {
         self.phase = next;
     }
 
-    /// Begins at `phase` without ending another: a connection is at hand.
+    /// Begins at `phase` without ending another.
     pub(crate) fn skip_to(&mut self, phase: Phase) {
         self.since = Instant::now();
         self.phase = phase;

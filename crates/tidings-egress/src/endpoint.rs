@@ -22,7 +22,7 @@ use crate::{
     tls::TlsProfile,
 };
 use http::response::Parts;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -157,18 +157,22 @@ impl Endpoint {
         // Half of the time for the TCP connection leaves room for one lost SYN, which is sent
         // again after a second, in the usual three.
         let answered = timeout_at(deadline, self.answer(message, timeout / 2, &mut trace)).await;
-        let result = match answered {
+        let (result, ended) = match answered {
             // The response may win the race with the timer because this machine was busy.
-            Ok(Ok(_)) if Instant::now() > deadline => Err(trace.missed_deadline(timeout)),
+            Ok(Ok(_)) if trace.since > deadline => {
+                (Err(trace.missed_deadline(timeout)), trace.since)
+            }
             Ok(Ok((lease, response))) => {
                 let (head, body) = response.into_parts();
-                trace.bytes_read = self.finish(lease, body, deadline, &mut sink).await;
-                Ok((head, sink))
+                let ended = self
+                    .finish(lease, body, deadline, &mut trace, &mut sink)
+                    .await;
+                (Ok((head, sink)), ended)
             }
-            Ok(Err(failure)) => Err(failure),
-            Err(_elapsed) => Err(trace.missed_deadline(timeout)),
+            Ok(Err(failure)) => (Err(failure), Instant::now()),
+            Err(_elapsed) => (Err(trace.missed_deadline(timeout)), Instant::now()),
         };
-        trace.timings.total = trace.started.elapsed();
+        trace.timings.total = ended - trace.started;
         (result, trace)
     }
 
@@ -179,9 +183,10 @@ impl Endpoint {
         connect_max: Duration,
         trace: &mut Trace,
     ) -> Result<(Lease, http::Response<Incoming>), Failure> {
-        while let Some(mut lease) = self.pool.take(&self.egress).await {
+        while let Some(mut lease) = self.pool.take(&self.egress, trace.started).await {
             trace.reused = true;
-            trace.skip_to(Phase::Write);
+            // Looking for a connection at hand takes no time worth reading the clock for.
+            trace.phase = Phase::Write;
             match lease.link.send(message, trace).await {
                 Ok(response) => return Ok((lease, response)),
                 Err(SendError::NotSent(untouched, _)) => message = *untouched,
@@ -204,20 +209,25 @@ impl Endpoint {
     }
 
     /// Reads the body as far as it may, and keeps the connection if that was all of it. Returns
-    /// how many bytes of the response were read.
+    /// when that was.
     async fn finish(
         &self,
         mut lease: Lease,
         body: Incoming,
         deadline: Instant,
+        trace: &mut Trace,
         sink: &mut BodySink,
-    ) -> usize {
-        let until = deadline.min(Instant::now() + self.body_wait);
-        let ended = timeout_at(until, lease.link.read(body, sink)).await.is_ok();
-        let bytes_read = lease.link.bytes_read();
-        if ended && sink.is_complete() {
-            self.pool.put(lease).await;
+    ) -> Instant {
+        // The clock has been read with the head, and often that is all.
+        let head = trace.since;
+        let has_more = !body.is_end_stream();
+        let until = deadline.min(head + self.body_wait);
+        let in_time = timeout_at(until, lease.link.read(body, sink)).await.is_ok();
+        trace.bytes_read = lease.link.bytes_read();
+        let ended = if has_more { Instant::now() } else { head };
+        if in_time && sink.is_complete() {
+            self.pool.put(lease, ended).await;
         }
-        bytes_read
+        ended
     }
 }

@@ -81,15 +81,15 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An idle connection that looks alive, to a peer that is still permitted.
-    pub(crate) async fn take(&self, egress: &Egress) -> Option<Lease> {
+    /// An idle connection that looks alive at `now`, to a peer that is still permitted.
+    pub(crate) async fn take(&self, egress: &Egress, now: Instant) -> Option<Lease> {
         loop {
             let (mut idle, generation) = {
                 let mut state = self.state();
                 (state.idle.pop()?, state.generation)
             };
             let is_ready = poll_fn(|cx| Poll::Ready(idle.link.is_ready(cx))).await;
-            if is_ready && !self.has_expired(&idle) && egress.may_reuse(idle.link.peer()) {
+            if is_ready && !self.has_expired(&idle, now) && egress.may_reuse(idle.link.peer()) {
                 return Some(Lease {
                     link: idle.link,
                     generation,
@@ -104,15 +104,15 @@ impl Pool {
         self.state().generation
     }
 
-    /// Takes a connection back after a response that was read to its end.
-    pub(crate) async fn put(self: &Arc<Self>, mut lease: Lease) {
+    /// Takes a connection back after a response that was read to its end, at `now`.
+    pub(crate) async fn put(self: &Arc<Self>, mut lease: Lease, now: Instant) {
         // The driver declares itself ready in the pass after the one that ended the response.
         let is_ready = poll_fn(|cx| Poll::Ready(lease.link.is_ready(cx))).await;
         let idle = Idle {
             link: lease.link,
-            since: Instant::now(),
+            since: now,
         };
-        if !is_ready || self.settings.idle_max == 0 || self.has_expired(&idle) {
+        if !is_ready || self.settings.idle_max == 0 || self.has_expired(&idle, now) {
             idle.link.close();
             return;
         }
@@ -147,9 +147,10 @@ impl Pool {
         self.state().idle.len()
     }
 
-    fn has_expired(&self, idle: &Idle) -> bool {
-        idle.since.elapsed() >= self.settings.idle_timeout
-            || idle.link.opened().elapsed() >= self.settings.age_max
+    fn has_expired(&self, idle: &Idle, now: Instant) -> bool {
+        let since = |earlier| now.saturating_duration_since(earlier);
+        since(idle.since) >= self.settings.idle_timeout
+            || since(idle.link.opened()) >= self.settings.age_max
     }
 
     fn spawn_sweeper(self: &Arc<Self>) -> AbortHandle {
@@ -170,11 +171,11 @@ impl Pool {
     /// Closes what has expired or was closed by the peer. Returns whether the sweeper goes on.
     fn sweep(&self) -> bool {
         let mut state = self.state();
-        let mut cx = Context::from_waker(Waker::noop());
+        let (now, mut cx) = (Instant::now(), Context::from_waker(Waker::noop()));
         let gone: Vec<Idle> = state
             .idle
             .extract_if(.., |idle| {
-                !idle.link.is_ready(&mut cx) || self.has_expired(idle)
+                !idle.link.is_ready(&mut cx) || self.has_expired(idle, now)
             })
             .collect();
         let goes_on = !state.idle.is_empty();
