@@ -53,11 +53,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// 2016-07-27 16:00
 const START: Timestamp = Timestamp(1_469_635_200);
 const KEY: &str = "0123456789abcdef0123456789abcdef";
-/// Users who take turns.
-const USERS: u64 = 10_000;
+/// Users who take turns, in the messages of either side.
+const USERS: u64 = 640;
+const USERS_PER_MESSAGE: usize = 10;
 const SEGMENTS_PER_USER: u32 = 4;
-/// Messages that `wrk` takes turns with.
-const MESSAGES: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(1);
 
 const CATALOG: &str = r#"
@@ -90,9 +89,8 @@ fn main() -> Result<()> {
     fs::write(&script, sender.script()?)?;
 
     println!(
-        "{} connections, messages of {} users, {seconds} s each",
+        "{} connections, messages of {USERS_PER_MESSAGE} users, {seconds} s each",
         limits::IN_FLIGHT_PER_DESTINATION_MAX,
-        10
     );
     println!(
         "{:>5} | {:>14} | {:>12} | {:>12} | {:>5}",
@@ -272,14 +270,15 @@ impl Sender {
     fn script(&self) -> Result<String> {
         let objects: Vec<_> = self.users.values().map(Vec::as_slice).collect();
         let mut script = String::from("local requests = {}\nlocal n = 0\nfunction init()\n");
-        for users in objects.chunks(10).take(MESSAGES) {
+        for users in objects.chunks(USERS_PER_MESSAGE) {
             let body = self
                 .format
                 .message(START, DataSourceId(7), users.iter().copied());
             let signature = self.key.sign(&body);
             writeln!(
                 script,
-                "requests[#requests + 1] = wrk.format('POST', '/', {{['Content-Type']='application/json', \
+                "requests[#requests + 1] = wrk.format('POST', '/', {{['User-Agent']='wrk/0.0.0', \
+                 ['Accept']='*/*', ['Accept-Encoding']='gzip', ['Content-Type']='application/json', \
                  ['X-Signature']='{}'}}, [==[{}]==])",
                 signature.as_str(),
                 std::str::from_utf8(&body)?
