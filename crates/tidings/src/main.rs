@@ -1,5 +1,6 @@
 //! The one binary of tidings. Each command is a file under `command/`; this one only matches.
 
+mod allocator;
 mod catalog_file;
 mod command;
 mod config;
@@ -8,9 +9,6 @@ mod progress;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Tells advertising partners in real time which users entered and left which audience segments.
 #[derive(Debug, Parser)]
@@ -42,6 +40,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    allocator::configure();
     let result = match Cli::parse().command {
         Command::Demo(args) => command::demo::run(args),
         Command::Serve(args) => command::serve::run(&args),
